@@ -1,0 +1,49 @@
+# Each target does all its own set-up: a virtual environment in .venv, made again only when pyproject.toml changed.
+
+PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3; do \
+	command -v $$candidate >/dev/null 2>&1 \
+	&& $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
+	&& echo $$candidate && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+BENCHES := $(basename $(notdir $(filter-out bench/_%,$(wildcard bench/*.py))))
+
+.PHONY: demo test check bench format clean $(addprefix bench-,$(BENCHES))
+
+demo: $(VENV)/.demo            ## the whole path on 2,624 real photos, to a report and a bundle
+	$(BIN)/noria demo
+
+test: $(VENV)/.dev check       ## everything: checks, unit tests, journeys through real files and processes
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev            ## seconds: format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(addprefix bench-,$(BENCHES))   ## all measurements, each both sides in one run; bench-NAME for one
+
+$(addprefix bench-,$(BENCHES)): bench-%: $(VENV)/.bench
+	$(BIN)/python bench/$*.py
+
+format: $(VENV)/.dev           ## put the code into its format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:                         ## delete the environment and what the tools left
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "Noria needs Python 3.11, 3.12 or 3.13; none was found. Set PYTHON=/path/to/python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
+	touch $@
+
+# One rule for the three sets of extras; a larger set holds the smaller ones.
+$(VENV)/.demo: EXTRAS := train,demo
+$(VENV)/.dev: EXTRAS := dev
+$(VENV)/.bench: EXTRAS := bench
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.bench: pyproject.toml | $(VENV)/.python
+	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]"
+	touch $@

@@ -1,0 +1,1 @@
+"""Shelf: how a row of scores becomes what the user gets."""

@@ -1,0 +1,1 @@
+"""The three nouns that rooms hand on, each a plain folder: dataset, run, bundle."""

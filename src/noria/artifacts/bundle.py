@@ -1,0 +1,138 @@
+"""A bundle: what `noria export` leaves and production loads. Every file is named in the manifest with its SHA-256.
+
+    BUNDLE/manifest.json          labels, input settings, files, checksums, scores, licences, fingerprint
+    BUNDLE/model.keras ...        one model in several formats
+    BUNDLE/golden/                raw inputs, with the scores that every file must give, in golden.json
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from noria.artifacts.checksums import require_intact
+from noria.artifacts.files import read_json, write_json
+from noria.errors import ArtifactError, UnknownNameError
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+REMEDY = "Export the bundle again, or restore it from a copy."
+
+
+class ExportedFile(BaseModel):
+    """One format of the model: a file, or a folder (SavedModel)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: str
+    path: str
+    bytes: int
+    sha256: dict[str, str]  # of each file below `path`, by its path relative to the bundle
+
+
+class GoldenExample(BaseModel):
+    """A raw input with the answer that every file of the bundle must give."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    sha256: str
+    label: str | None  # the truth; None for a variant made to try the decoder
+    note: str
+    scores: tuple[float, ...]
+
+
+class BundleManifest(BaseModel):
+    """The contents of `manifest.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = FORMAT_VERSION
+    noria: str
+    created: str
+    name: str
+    task: str
+    labels: tuple[str, ...]
+    input: dict[str, Any]
+    model: dict[str, Any]  # name, parameters, licence and source of the weights
+    temperature: float
+    fingerprint: str  # of the dataset
+    test: dict[str, Any]  # the run's accuracy and interval
+    tolerances: dict[str, dict[str, float]]
+    files: tuple[ExportedFile, ...]
+    golden: tuple[GoldenExample, ...]
+    verified: tuple[dict[str, Any], ...] = ()
+    versions: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle on disk."""
+
+    path: Path
+    manifest: BundleManifest
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        return tuple(entry.format for entry in self.manifest.files)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.manifest.labels
+
+    def file(self, format_name: str) -> Path:
+        """Return the checked path of one format.
+
+        Raises:
+            UnknownNameError: the bundle has no such format.
+            ArtifactError: a file is missing or its SHA-256 differs from the manifest's.
+        """
+        for entry in self.manifest.files:
+            if entry.format == format_name:
+                require_intact(self.path, entry.sha256, remedy=REMEDY)
+                return self.path / entry.path
+        raise UnknownNameError("file format in this bundle", format_name, self.formats)
+
+    def checksum(self, format_name: str) -> str | None:
+        """Return the SHA-256 of a format that is a single file, else None."""
+        sums = [list(entry.sha256.values()) for entry in self.manifest.files if entry.format == format_name]
+        return sums[0][0] if sums and len(sums[0]) == 1 else None
+
+    def golden_inputs(self) -> list[bytes]:
+        """Return the raw bytes of the golden examples, checked."""
+        require_intact(self.path, {one.path: one.sha256 for one in self.manifest.golden}, remedy=REMEDY)
+        return [(self.path / example.path).read_bytes() for example in self.manifest.golden]
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        rows = "".join(
+            f"<tr><td>{escape(f.format)}</td><td>{escape(f.path)}</td><td>{f.bytes / 1e6:.2f} MB</td></tr>"
+            for f in self.manifest.files
+        )
+        return f"<p><b>{escape(self.manifest.name)}</b>, {len(self.labels)} labels</p><table>{rows}</table>"
+
+
+def save_manifest(folder: Path, manifest: BundleManifest) -> None:
+    """Write `manifest.json` into a bundle that is being written."""
+    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Open a bundle; its files are checked when they are used.
+
+    Raises:
+        ArtifactError: there is no bundle there, or it is damaged or of another version.
+    """
+    if not (path / MANIFEST).is_file():
+        raise ArtifactError(f"{path} is not a bundle: it has no {MANIFEST}. `noria export RUN --out {path}` makes one.")
+    facts = read_json(path / MANIFEST)
+    if not isinstance(facts, dict) or facts.get("format_version") != FORMAT_VERSION:
+        raise ArtifactError(f"{path} is not a bundle of version {FORMAT_VERSION}. Export it again with this version.")
+    try:
+        return Bundle(path, BundleManifest.model_validate(facts))
+    except ValidationError as error:
+        raise ArtifactError(f"{path / MANIFEST} is damaged: {error.error_count()} fields are missing or wrong.") from None

@@ -1,0 +1,207 @@
+"""The dataset: which files are learnt from, under which label, on which side of the split, and what was found.
+
+In: what `noria.data.check` decided. Out: a folder with dataset.json, examples.jsonl and set_aside.jsonl that a person
+can open and that names the SHA-256 of each file; the files themselves stay where they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from noria.artifacts.files import MIB, folder_being_written, read_json, read_limited, write_atomic, write_json
+from noria.contracts import SPLITS, Example, Finding, SetAside, Split
+from noria.errors import ArtifactError, DataError
+
+FORMAT = 1  # of the folder; a higher number in a file means a newer Noria wrote it
+FINGERPRINT = b"noria dataset 1\n"
+_INDEX, _EXAMPLES, _SET_ASIDE = "dataset.json", "examples.jsonl", "set_aside.jsonl"
+_LIMIT = 4096 * MIB
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled examples with their split.
+
+    Labels are in Unicode form NFC and sorted by code point, so that class 0 is the same class on every machine.
+    Examples are sorted by path (NFC, then as on disk).
+    """
+
+    name: str
+    root: Path  # relative paths of examples start here
+    task: str
+    labels: tuple[str, ...]
+    examples: tuple[Example, ...]
+    set_aside: tuple[SetAside, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    settings: Mapping[str, Any] | None = None  # the input settings that the files were judged with
+    seed: int = 0
+    ratios: tuple[float, float, float] = (3, 1, 1)  # train : validation : test
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (64 digits) over path, file hash, label, split and group of every example.
+
+        Not over the root, times or the order on disk: the same folder has the same fingerprint wherever it lies.
+        """
+        rows = (
+            orjson.dumps([nfc(one.path), one.sha256, one.label, one.split, one.group]) + b"\n" for one in self.examples
+        )
+        digest = hashlib.sha256(FINGERPRINT)
+        for row in sorted(rows):
+            digest.update(row)
+        return digest.hexdigest()
+
+    @cached_property
+    def label_index(self) -> Mapping[str, int]:
+        """The number of each label: its column in the scores."""
+        return {label: index for index, label in enumerate(self.labels)}
+
+    def path_of(self, example: Example) -> Path:
+        """Where the file of an example lies on this machine."""
+        return self.root / example.path
+
+    def by_split(self, split: Split) -> tuple[Example, ...]:
+        """The examples on one side, in order."""
+        return tuple(example for example in self.examples if example.split == split)
+
+    def counts(self) -> dict[str, int]:
+        """How many: `train`, `validation`, `test` and `set_aside`."""
+        sides = Counter(example.split for example in self.examples)
+        return {**{split: sides[split] for split in SPLITS}, "set_aside": len(self.set_aside)}
+
+    def require_trainable(self) -> None:
+        """Raise DataError, with all reasons, where nothing can be learnt from these examples."""
+        found = obstacles(self.examples)
+        if found:
+            reasons = " ".join(f"{finding.message} {finding.remedy}".strip() for finding in found)
+            raise DataError(f"{self.name} cannot be trained on. {reasons}")
+
+    def save(self, folder: Path) -> None:
+        """Write the dataset as a folder, whole or not at all; an older dataset under that name is replaced.
+
+        Raises:
+            ArtifactError: something else is there under that name.
+            NoriaError: the disk is full, or there is no permission.
+        """
+        with folder_being_written(folder, replace=True, marker=_INDEX) as partial:
+            write_atomic(partial / _EXAMPLES, b"".join(_lines(map(asdict, self.examples))))
+            write_atomic(partial / _SET_ASIDE, b"".join(_lines(map(asdict, self.set_aside))))
+            write_json(partial / _INDEX, self._index())
+
+    @classmethod
+    def load(cls, folder: Path, *, root: Path | None = None) -> Dataset:
+        """Read a dataset folder and check that it says what its fingerprint says.
+
+        Args:
+            folder: what `save` wrote.
+            root: where the files lie now, if they were moved.
+
+        Raises:
+            ArtifactError: it is missing, damaged, changed by hand, or written by a newer Noria.
+        """
+        index = _read_index(folder)
+        try:
+            dataset = cls(
+                name=index["name"],
+                root=root if root is not None else Path(index["root"]),
+                task=index["task"],
+                labels=tuple(index["labels"]),
+                examples=tuple(Example(**row) for row in _rows(folder / _EXAMPLES)),
+                set_aside=tuple(SetAside(**row) for row in _rows(folder / _SET_ASIDE)),
+                findings=tuple(Finding(**{**row, "examples": tuple(row["examples"])}) for row in index["findings"]),
+                settings=index["settings"],
+                seed=index["seed"],
+                ratios=tuple(index["ratios"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(f"{folder} is damaged: {error}. Run `noria check` again to make it anew.") from error
+        if dataset.fingerprint != index.get("fingerprint"):
+            raise ArtifactError(
+                f"{folder / _EXAMPLES} does not match the fingerprint in {_INDEX}: it is damaged or was changed by "
+                "hand. Run `noria check` again to make it anew."
+            )
+        return dataset
+
+    def _index(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "root": str(self.root),
+            "task": self.task,
+            "labels": self.labels,
+            "counts": self.counts(),
+            "findings": [asdict(finding) for finding in self.findings],
+            "settings": None if self.settings is None else dict(self.settings),
+            "seed": self.seed,
+            "ratios": self.ratios,
+            "fingerprint": self.fingerprint,
+        }
+
+
+def nfc(text: str) -> str:
+    """Return the text in Unicode form NFC: the same name typed on a Mac and on Linux is the same text."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def obstacles(examples: Sequence[Example]) -> tuple[Finding, ...]:
+    """Return what makes training impossible, as findings of severity "error"; empty where nothing does."""
+    sizes = Counter(example.label for example in examples)
+    if not sizes:
+        return (_obstacle("nothing_usable", (), "There is not one usable picture with a label."),)
+    if len(sizes) == 1:
+        (label,) = sizes
+        message = f"All {sizes[label]} usable pictures have the one label {label!r}; telling apart needs at least two."
+        return (_obstacle("single_class", (label,), message),)
+    large_enough = [label for label, size in sizes.items() if size >= 2]
+    if len(large_enough) < 2:
+        small = tuple(sorted(label for label, size in sizes.items() if size < 2))
+        message = f"Of {len(sizes)} classes, {len(small)} have only one usable picture; two classes need at least two."
+        return (_obstacle("too_few_pictures", small, message),)
+    trained = {example.label for example in examples if example.split == "train"}
+    if len(trained) < 2:
+        missing = tuple(sorted(sizes.keys() - trained))
+        message = f"The train side of the split holds {len(trained)} of {len(sizes)} classes; it needs at least two."
+        return (_obstacle("empty_train_split", missing, message, "Put more pictures on the side train."),)
+    return ()
+
+
+def _obstacle(kind: str, labels: tuple[str, ...], message: str, remedy: str = "") -> Finding:
+    default = "Add pictures, and look at `noria check` for what was set aside and why."
+    return Finding(kind, "error", len(labels), labels[:20], message, remedy or default)
+
+
+def _lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+    return (orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    # Not splitlines(): JSON escapes line feeds, but other line separators may stand in a name as they are.
+    for number, line in enumerate(read_limited(path, limit=_LIMIT).split(b"\n"), start=1):
+        if not line:
+            continue
+        try:
+            rows.append(orjson.loads(line))
+        except orjson.JSONDecodeError as error:
+            raise ArtifactError(f"{path} is damaged in line {number}: {error}. Run `noria check` again.") from error
+    return rows
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    index = read_json(folder / _INDEX, limit=_LIMIT)
+    if not isinstance(index, dict) or not isinstance(index.get("format"), int):
+        raise ArtifactError(f"{folder / _INDEX} is not a dataset's index. Expected a folder that `noria check` wrote.")
+    if index["format"] > FORMAT:
+        raise ArtifactError(
+            f"{folder} was written by a newer Noria (format {index['format']}, known up to {FORMAT}). Upgrade Noria."
+        )
+    return index

@@ -1,0 +1,415 @@
+"""The command line: one function a verb, in the order of the pipeline.
+
+Answers go to standard output (one JSON object with --json; JSON lines for `predict`), everything else to standard
+error. Exit codes: 0 good, 1 the work failed, 2 what was given is wrong, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import orjson
+import typer
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
+
+import noria
+from noria.errors import ConfigError, NoriaError
+from noria.terminal import TerminalProgress, stderr_console
+
+
+
+class Verbs(TyperGroup):
+    """The one place where errors become messages and exit codes."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except NoriaError as error:
+            _fail(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            _fail("Stopped. Start the same command again to go on.", 130)
+        except BrokenPipeError:
+            # The reader of our output has gone, as with `| head`; nothing is left to tell it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+
+
+app = typer.Typer(
+    name="noria",
+    cls=Verbs,
+    help="From a folder of labelled pictures to a model that can be trusted in production.",
+    epilog="Start with:  noria train PHOTOS   (a folder with a folder for each label)",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cache_app = typer.Typer(help="Show or clear what earlier work left to be re-used.", no_args_is_help=True)
+app.add_typer(cache_app, name="cache")
+
+Data = Annotated[Path, typer.Argument(help="A folder with a folder for each label, or a CSV/TSV/JSONL manifest.")]
+Source = Annotated[Path, typer.Argument(help="A bundle (from `noria export`) or a run (from `noria train`).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No bars and no lines of outcome.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file, as `noria init` writes it.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, e.g. training.epochs=20.")
+]
+Seed = Annotated[int | None, typer.Option(help="Same seed, same data, same versions: same model.")]
+Runtime = Annotated[str | None, typer.Option(help="litert, litert_int8, openvino, openvino_int8, savedmodel, keras.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _fail(message: str, exit_code: int) -> NoReturn:
+    """Say why on standard error; a script that asked for JSON and has had none gets it there too."""
+    if "--json" in sys.argv and not _written:
+        _write({"error": message})
+    stderr_console().print(Text.assemble(("Error: ", "bold red"), message))
+    sys.exit(exit_code)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"noria {noria.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def init(
+    out: Annotated[Path, typer.Argument(help="Where to write the file.")] = Path("noria.toml"),
+    task: Annotated[str, typer.Option(help="What the model is to do.")] = "image_classification",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a config file with every setting and its default."""
+    from noria.artifacts.files import write_atomic
+    from noria.config import load_config, to_toml
+
+    if out.exists() and not force:
+        raise ConfigError(f"{out} is there already. Choose another name, or overwrite it with --force.")
+    write_atomic(out, to_toml(load_config(task=task)))
+    _say(as_json, {"config": str(out)}, f"{out} written. Use it with: noria train DATA --config {shlex.quote(str(out))}")
+
+
+@app.command()
+def check(
+    data: Data,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option("--fail-on", metavar="KIND", help="Exit with 1 where there is a finding of this kind (or: any)."),
+    ] = None,
+    seed: Seed = None,
+    settings: Settings = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Look at the data: what can be used, what cannot and why, duplicates, and how it would be split."""
+    from dataclasses import asdict
+
+    from noria import api
+    from noria.config import load_config
+
+    loaded = load_config(config, settings or (), seed=seed)
+    dataset = api.check(data, config=loaded, progress=_progress(as_json, quiet))
+    findings = [asdict(finding) for finding in dataset.findings]
+    facts = {
+        "data": str(data),
+        "num_examples": len(dataset.examples),
+        "labels": list(dataset.labels),
+        "splits": dataset.counts(),
+        "fingerprint": dataset.fingerprint,
+        "findings": findings,
+        "set_aside": [asdict(one) for one in dataset.set_aside],
+    }
+    _say(as_json, facts, _dataset_table(dataset), _findings_table(findings))
+    wanted = {kind for given in fail_on or () for kind in given.split(",")}
+    if failed := sorted({finding["kind"] for finding in findings if wanted & {finding["kind"], "any"}}):
+        raise NoriaError(f"Found, as --fail-on asked: {', '.join(failed)}.")
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Annotated[Path | None, typer.Option(help="The run's folder. [default: runs/NAME]")] = None,
+    strategy: Annotated[str | None, typer.Option(help="frozen: features once, then a head in seconds.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="efficientnet_lite0, _lite1, _lite2, or a name of keras.applications.")
+    ] = None,
+    seed: Seed = None,
+    settings: Settings = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check the data, train a model, and write a report on pictures that it never saw.
+
+    A training that was stopped or killed goes on when the same command is started again.
+    """
+    from noria import api
+    from noria.config import load_config
+
+    loaded = load_config(
+        config, settings or (), seed=seed, training__strategy=strategy, model__name=model
+    )
+    command = shlex.join(["noria", *sys.argv[1:]])
+    run = api.train(data, out, config=loaded, progress=_progress(as_json, quiet), command=command)
+    facts = run.manifest
+    told = {
+        "run": str(run.path),
+        "report": str(run.report),
+        "task": facts.task,
+        "num_classes": len(facts.labels),
+        "num_examples": facts.num_examples,
+        "test": facts.test,
+        "seconds": facts.seconds,
+        "features": facts.features,
+        "fingerprint": facts.fingerprint,
+        "peak_memory_bytes": facts.peak_memory_bytes,
+    }
+    low, high = facts.test["interval"]
+    _say(
+        as_json,
+        told,
+        f"Right on {facts.test['accuracy']:.1%} of {facts.num_examples['test']:,} test pictures "
+        f"(95 %: {low:.1%} to {high:.1%}), in {facts.seconds['total']:.0f} s.",
+        f"Report:  {run.report}",
+        f"Next:    noria export {shlex.quote(str(run.path))}",
+    )
+
+
+@app.command()
+def evaluate(
+    source: Source,
+    data: Data,
+    runtime: Runtime = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a run or a bundle on labelled data: accuracy with its interval, and the figures of each label."""
+    from noria import api
+
+    told = api.evaluate(source, data, runtime=runtime, progress=_progress(as_json, quiet))
+    low, high = told["interval"]
+    lines: list[Any] = [
+        _classes_table(told["classes"]),
+        f"Right on {told['accuracy']:.1%} of {told['num_examples']:,} (95 %: {low:.1%} to {high:.1%}).",
+    ]
+    if told["set_aside"]:
+        first = told["set_aside"][0]
+        lines.append(f"{len(told['set_aside'])} could not be used; the first: {first['path']}: {first['reason']}.")
+    if told.get("seen_in_training"):
+        lines.append(f"{told['seen_in_training']:,} of them the model was trained on: on new pictures expect less.")
+    _say(as_json, told, *lines)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run (from `noria train`).")],
+    out: Annotated[Path | None, typer.Option(help="The bundle's folder. [default: RUN/bundle]")] = None,
+    formats: Annotated[
+        str | None, typer.Option(help="Some of keras,savedmodel,litert,litert_int8. [default: all]")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a bundle: the model in several formats, each compared with the Keras model before it is kept."""
+    from noria import api
+
+    chosen = [name.strip() for name in formats.split(",")] if formats else None
+    bundle, verification = api.export(run, out, formats=chosen, replace=force, progress=_progress(as_json, quiet))
+    files = [{"format": one.format, "path": one.path, "bytes": one.bytes} for one in bundle.manifest.files]
+    told = {"bundle": str(bundle.path), "files": files, "verification": verification.as_dict()}
+    _say(
+        as_json,
+        told,
+        _runtimes_table(verification.as_dict()),
+        f"Bundle:  {bundle.path}",
+        f"Next:    noria predict {shlex.quote(str(bundle.path))} FILES",
+    )
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="A bundle (from `noria export`).")],
+    data: Annotated[Path | None, typer.Argument(help="Labelled data. [default: the bundle's golden examples]")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Prove that every file of a bundle answers like the Keras model; exit with 1 where one does not."""
+    from noria import api
+
+    outcome = api.verify(bundle, data, progress=_progress(as_json, quiet)).as_dict()
+    _say(as_json, outcome, _runtimes_table(outcome))
+    failures = [f"{row['name']}: {failure}" for row in outcome["runtimes"] for failure in row["failures"]]
+    if failures:
+        raise NoriaError("Not verified. " + "; ".join(failures))
+
+
+@app.command()
+def predict(
+    source: Source,
+    files: Annotated[list[str], typer.Argument(help="Files, folders, or - for standard input.")],
+    runtime: Runtime = None,
+    top: Annotated[int, typer.Option(min=1, help="How many labels to list for each input.")] = 5,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Answer for files, for every file below a folder, or for standard input (one picture, or a path on each line)."""
+    from noria.inference.predictor import Predictor, find_inputs, open_source
+    from noria.inference.standard_input import read_inputs
+
+    predictor = Predictor(open_source(Path(source)), runtime=runtime)
+    given = [one for name in files for one in (read_inputs() if name == "-" else find_inputs([Path(name)]))]
+    table = Table("input", "answer", "confidence", box=None, pad_edge=False)
+    failed = 0
+    with _progress(as_json, quiet).track("predict", len(given)) as advance:
+        for answer in predictor.answers(given, top=top):
+            advance(1)
+            failed += "error" in answer
+            if as_json:
+                _write(answer)
+            elif "error" in answer:
+                table.add_row(Text(_printable(answer["input"])), Text(answer["error"], style="red"), "")
+            else:
+                table.add_row(Text(_printable(answer["input"])), Text(answer["label"]), f"{answer['confidence']:.1%}")
+    if not as_json:
+        _print(table)
+    if failed and failed == len(given):
+        raise ConfigError("None of the inputs could be read.")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("noria-demo"),
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Walk the whole path on 2,624 real photos of solar cells: check, train, evaluate, export, verify, predict."""
+    from noria import demo as show
+
+    told = show.run(out, _progress(as_json, quiet))
+    _say(as_json, told, *show.closing_lines(told))
+
+
+@cache_app.command("show")
+def cache_show(as_json: AsJson = False) -> None:
+    """Say where the cache lies and how large it is."""
+    from noria import cache
+
+    told = cache.show()
+    lines = [f"{part['name']:<22} {part['entries']:>10,} entries {part['bytes'] / 1e6:>10.1f} MB" for part in told["parts"]]
+    _say(as_json, told, f"Cache: {told['folder']}", *lines)
+
+
+@cache_app.command("clear")
+def cache_clear(as_json: AsJson = False) -> None:
+    """Delete the cache; the next training computes again what it needs."""
+    from noria import cache
+
+    told = cache.clear()
+    _say(as_json, told, f"{told['bytes'] / 1e6:.1f} MB deleted from {told['folder']}.")
+
+
+def _progress(as_json: bool, quiet: bool) -> TerminalProgress:
+    return TerminalProgress(stderr_console(), quiet=quiet)
+
+
+def _say(as_json: bool, facts: dict[str, Any], *lines: Any) -> None:
+    """Print the one JSON object, or what a person reads."""
+    if as_json:
+        _write(facts)
+        return
+    for line in lines:
+        _print(line)
+
+
+_written: list[bool] = []  # one entry for each object on standard output
+
+
+def _write(facts: dict[str, Any]) -> None:
+    _written.append(True)
+    sys.stdout.buffer.write(orjson.dumps(_storable(facts), option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.flush()
+
+
+def _storable(value: Any) -> Any:
+    """Make names that are not valid Unicode writable: JSON must never fail on a file's name."""
+    if isinstance(value, str):
+        return _printable(value)
+    if isinstance(value, dict):
+        return {_printable(str(key)): _storable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_storable(item) for item in value]
+    return value
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _print(line: Any) -> None:
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=True).print(Text(line) if isinstance(line, str) else line)
+
+
+def _dataset_table(dataset: Any) -> Table:
+    table = Table("label", "train", "validation", "test", box=None, pad_edge=False)
+    for label in dataset.labels:
+        sides = [sum(one.label == label for one in dataset.by_split(side)) for side in ("train", "validation", "test")]
+        table.add_row(Text(label), *(f"{count:,}" for count in sides))
+    return table
+
+
+def _findings_table(findings: Sequence[dict[str, Any]]) -> Table | str:
+    if not findings:
+        return "Nothing to report."
+    table = Table("", "finding", "count", "what it means", box=None, pad_edge=False)
+    for finding in findings:
+        colour = {"error": "red", "warning": "yellow"}.get(finding["severity"], "dim")
+        said = f"{finding['message']} {finding['remedy']}".strip()
+        table.add_row(Text(finding["severity"], style=colour), finding["kind"], f"{finding['count']:,}", Text(said))
+    return table
+
+
+def _classes_table(classes: Sequence[dict[str, Any]]) -> Table:
+    table = Table("label", "precision", "recall", "F1", "support", box=None, pad_edge=False)
+    for row in classes:
+        figures = (f"{row[key]:.3f}" for key in ("precision", "recall", "f1"))
+        table.add_row(Text(row["label"]), *figures, f"{row['support']:,}")
+    return table
+
+
+def _runtimes_table(outcome: dict[str, Any]) -> Table:
+    table = Table("runtime", "size", "accuracy (95 %)", "agreement", "largest difference", "ms/picture", "", box=None)
+    for row in outcome["runtimes"]:
+        interval = f" ({row['interval'][0]:.1%} to {row['interval'][1]:.1%})" if row["interval"] else ""
+        table.add_row(
+            row["name"],
+            f"{row['bytes'] / 1e6:.2f} MB",
+            "" if row["accuracy"] is None else f"{row['accuracy']:.1%}{interval}",
+            f"{row['agreement']:.2%}",
+            f"{row['max_score_difference']:.1e}",
+            f"{row['milliseconds']:.1f}",
+            Text("FAILED", style="bold red") if row["failures"] else Text("ok", style="green"),
+        )
+    return table

@@ -1,0 +1,148 @@
+"""TOML and `--set key=value` -> one frozen, validated Config; an unknown key names the nearest known one.
+
+A config is parsed once, here. The sections live in the rooms that they configure; the task decides which input and
+augmentation settings it has.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, create_model
+
+from noria import plugins
+from noria.data.settings import DataSettings
+from noria.errors import ConfigError, nearest_name
+from noria.export.settings import ExportSettings
+from noria.training.settings import ModelSettings, TrainingSettings
+
+DEFAULT_TASK = "image_classification"
+MAX_CONFIG_BYTES = 1_000_000
+
+
+class Config(BaseModel):
+    """Everything that decides what a run becomes, with every default resolved."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str = DEFAULT_TASK
+    seed: int = Field(0, ge=0, lt=2**31, description="same seed, same data, same versions: same model")
+    data: DataSettings = DataSettings()
+    input: SerializeAsAny[BaseModel]
+    augment: SerializeAsAny[BaseModel]
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+    export: ExportSettings = ExportSettings()
+
+
+def load_config(path: Path | None = None, overrides: Iterable[str] = (), **given: Any) -> Config:
+    """Return the config of a TOML file, changed by `key=value` overrides, then by keyword values that are not None.
+
+    Args:
+        path: a TOML file as `noria init` writes it, or None for the defaults.
+        overrides: e.g. `["training.epochs=20", "input.fit=crop"]`; values are read as TOML, else as text.
+        given: dotted keys with `__` for the dot, e.g. `training__strategy="frozen"`.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, a key is unknown, or a value is impossible.
+    """
+    tree = _read_toml(path) if path else {}
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {override!r}: expected key=value, e.g. --set training.epochs=20")
+        _put(tree, key.strip(), _toml_value(value.strip()))
+    for name, value in given.items():
+        if value is not None:
+            _put(tree, name.replace("__", "."), value)
+    return parse(tree)
+
+
+def parse(tree: Mapping[str, Any]) -> Config:
+    """Return the validated config of a nested mapping, e.g. one read back from a run."""
+    kind = config_class(str(tree.get("task", DEFAULT_TASK)))
+    try:
+        return kind.model_validate(dict(tree))
+    except ValidationError as error:
+        raise ConfigError(_explain(error, kind)) from None
+
+
+def config_class(task: str) -> type[Config]:
+    """Return the Config of one task: its `input` and `augment` sections are those its row names."""
+    row = plugins.load("noria.tasks", task)
+    sections = {
+        "input": plugins.load("noria.inputs", row.INPUT).Settings,
+        "augment": plugins.load("noria.data.augment", row.AUGMENT).Settings,
+    }
+    fields: dict[str, Any] = {name: (kind, kind()) for name, kind in sections.items()}
+    return cast(type[Config], create_model(f"{task}_config", __base__=Config, **fields))
+
+
+def to_toml(config: Config) -> str:
+    """Return the config as commented TOML, every value written out."""
+    lines = ["# Every setting of Noria with its default. Delete what you do not change."]
+    values = config.model_dump(mode="json")
+    lines += _toml_lines(type(config), {key: value for key, value in values.items() if not isinstance(value, dict)})
+    for name, value in values.items():
+        if isinstance(value, dict):
+            lines += ["", f"[{name}]", *_toml_lines(type(getattr(config, name)), value)]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_lines(kind: type[BaseModel], values: Mapping[str, Any]) -> list[str]:
+    notes = {key: kind.model_fields[key].description for key in values}
+    return [f"{key} = {json.dumps(value)}" + (f"  # {notes[key]}" if notes[key] else "") for key, value in values.items()]
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise ConfigError(f"{path} is larger than {MAX_CONFIG_BYTES:,} bytes; that is not a config file.")
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"Config file {path} cannot be read: {error.strerror}. `noria init` writes one.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Config file {path} is not valid TOML: {error}") from None
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text  # a bare word, as people type it in a shell
+
+
+def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, leaf = dotted.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"Unknown setting {dotted!r}: {parent!r} is a value, not a section.")
+    tree[leaf] = value
+
+
+def _explain(error: ValidationError, kind: type[Config]) -> str:
+    known = sorted(_dotted_keys(kind))
+    messages = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            nearest = nearest_name(key, known)
+            hint = f" Did you mean {nearest!r}?" if nearest else f" Known: {', '.join(known)}."
+            messages.append(f"Unknown setting {key!r}.{hint}")
+        else:
+            messages.append(f"Setting {key!r} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}.")
+    return "\n".join(messages)
+
+
+def _dotted_keys(kind: type[BaseModel], prefix: str = "") -> Iterable[str]:
+    for name, info in kind.model_fields.items():
+        section = info.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield from _dotted_keys(section, f"{prefix}{name}.")
+        else:
+            yield prefix + name

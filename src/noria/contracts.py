@@ -1,0 +1,102 @@
+"""The few types that rooms hand to one another; numpy and the standard library only.
+
+`Example`, `SetAside` and `Finding` describe data; `Scored` is what an evaluation is made from; `Session` is an
+opened model file; `Progress` is how long work tells where it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a reader found and has not opened yet: a file, its label and, where given, its split and group."""
+
+    path: str  # relative to the dataset's root (or absolute in a manifest), with forward slashes
+    label: str
+    split: Split | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One readable, labelled input."""
+
+    path: str
+    label: str
+    sha256: str  # of the file's bytes
+    content_sha256: str  # of what they decode to: equal pixels in another file format are equal here
+    split: Split
+    group: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)  # for a picture: width, height, format, mode
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A file that is not used, why, and the SHA-256 of its bytes (None where they could not be read)."""
+
+    path: str
+    reason: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about the data that a person should know before trusting a model made from it."""
+
+    kind: str
+    severity: Literal["error", "warning", "info"]
+    count: int
+    examples: tuple[str, ...]
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Answers beside the truth for n examples and C labels."""
+
+    names: tuple[str, ...]  # n file names (or texts)
+    labels: tuple[str, ...]  # C label names, in the order of the score columns
+    truth: NDArray[np.int64]  # (n,) index of the true label
+    scores: NDArray[np.float32]  # (n, C) probabilities, rows sum to 1
+
+
+class Session(Protocol):
+    """An opened model file. One session belongs to one thread."""
+
+    def run(self, batch: Sequence[Any]) -> NDArray[np.float32]:
+        """Return scores (n, C) float32 for n inputs: uint8 arrays (height, width, 3), or raw bytes (see ACCEPTS)."""
+        ...
+
+
+class Progress(Protocol):
+    """Where long work reports to. The library never prints; the command line passes an implementation."""
+
+    def track(self, label: str, total: int | None = None) -> AbstractContextManager[Callable[[int], None]]:
+        """Open a bar; the function that it yields is called with the number of units just done."""
+        ...
+
+    def note(self, text: str) -> None:
+        """One line of outcome, or of what is about to happen."""
+        ...
+
+
+class Silent:
+    """The Progress that says nothing."""
+
+    def track(self, label: str, total: int | None = None) -> AbstractContextManager[Callable[[int], None]]:
+        return nullcontext(lambda _done: None)
+
+    def note(self, text: str) -> None:
+        return None

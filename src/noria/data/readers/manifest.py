@@ -1,0 +1,255 @@
+"""A table of paths and labels (CSV, TSV or JSON lines) -> a Listing, without opening a picture.
+
+Columns: `path` and `label`, and where wanted `split` and `group` (all pictures of one group stay on one side of the
+split). Paths are absolute, or relative to the table's folder.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import orjson
+
+from noria.contracts import SPLITS, Candidate, Finding, SetAside, Split
+from noria.data.readers import Listing, shown
+from noria.errors import DataError, nearest_name
+
+COLUMNS = ("path", "label", "split", "group")
+_REQUIRED = ("path", "label")
+_SPLIT_NAMES: dict[str, Split] = {**{split: split for split in SPLITS}, "val": "validation", "valid": "validation"}
+_JSON_LINES = (".jsonl", ".ndjson")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    line: int
+    cells: dict[str, str]  # of COLUMNS only, as written
+    trouble: str = ""
+
+
+def recognises(path: Path) -> bool:
+    """Whether it is a file that is named as a table and not empty."""
+    return path.suffix.lower() in (".csv", ".tsv", *_JSON_LINES) and path.is_file() and path.stat().st_size > 0
+
+
+def read(path: Path) -> Listing:
+    """List the rows of a table.
+
+    Raises:
+        DataError: the table itself cannot be understood (encoding, header, quotes, an unknown split).
+    """
+    text = _text(path)
+    rows, extra = _json_rows(path, text) if path.suffix.lower() in _JSON_LINES else _csv_rows(path, text)
+    root = path.parent
+    by_path: dict[str, list[tuple[int, Candidate]]] = defaultdict(list)
+    set_aside: defaultdict[str, list[SetAside]] = defaultdict(list)
+    for row in rows:
+        found = _candidate(path, root, row)
+        if isinstance(found, Candidate):
+            by_path[found.path].append((row.line, found))
+        else:
+            kind, one = found
+            set_aside[kind].append(one)
+    candidates, contradictions = _agreeing(by_path)
+    if contradictions:
+        set_aside["conflicting_rows"] = contradictions
+    return Listing(
+        root=root,
+        candidates=tuple(candidates),
+        set_aside=set_aside,
+        findings=_findings(extra, by_path, contradictions),
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{path}, line {line}, is not UTF-8 text (byte 0x{content[error.start]:02x}). "
+            "Save the table as UTF-8 (in Excel: “CSV UTF-8”)."
+        ) from error
+
+
+def _csv_rows(path: Path, text: str) -> tuple[list[_Row], tuple[str, ...]]:
+    delimiter = _delimiter(path, text)
+    # strict: a quote that is never closed would otherwise swallow the rest of the table in silence
+    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
+    try:
+        header = [cell.strip().lower() for cell in next(reader, [])]
+        _check_header(path, header)
+        rows = list(_numbered(reader, header))
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, line {reader.line_num}, cannot be read: {error}. Is there a quote that is not closed?"
+        ) from error
+    return rows, tuple(name for name in header if name not in COLUMNS)
+
+
+def _delimiter(path: Path, text: str) -> str:
+    """Tab for .tsv; for .csv the comma, or what the header is written with where that makes a header of it."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    first = text.partition("\n")[0].lower()
+    for delimiter in (",", ";", "\t"):
+        if set(_REQUIRED) <= {cell.strip(' "\r') for cell in first.split(delimiter)}:
+            return delimiter
+    return ","
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    for name in _REQUIRED:
+        if name not in header:
+            nearest = nearest_name(name, header)
+            hint = f" Did you mean {nearest!r} to be {name!r}?" if nearest else ""
+            raise DataError(
+                f"{path} has no column {name!r}; its first line is {', '.join(map(repr, header)) or 'empty'}.{hint} "
+                "Expected a header: path,label and where wanted split, group."
+            )
+    twice = [name for name in COLUMNS if header.count(name) > 1]
+    if twice:
+        raise DataError(f"{path} has the column {twice[0]!r} more than once. Remove or rename one of them.")
+
+
+def _numbered(reader: Iterator[list[str]], header: list[str]) -> Iterator[_Row]:
+    line = reader.line_num + 1  # type: ignore[attr-defined]
+    for cells in reader:
+        known = {name: cell for name, cell in zip(header, cells, strict=False) if name in COLUMNS}
+        more = len(cells) - len(header)
+        if more > 0:
+            yield _Row(line, known, f"it has {more} cells more than the header; put text with a comma in quotes")
+        elif cells:
+            yield _Row(line, known)
+        line = reader.line_num + 1  # type: ignore[attr-defined]
+
+
+def _json_rows(path: Path, text: str) -> tuple[list[_Row], tuple[str, ...]]:
+    rows, extra = [], set()
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise DataError(f"{path}, line {number}, is not valid JSON: {error}.") from error
+        if not isinstance(value, dict):
+            raise DataError(f'{path}, line {number}, is not an object. Expected {{"path": "…", "label": "…"}}.')
+        cells = {name.strip().lower(): cell for name, cell in value.items()}
+        extra.update(cells.keys() - set(COLUMNS))
+        rows.append(_json_row(number, {name: cell for name, cell in cells.items() if name in COLUMNS}))
+    return rows, tuple(sorted(extra))
+
+
+def _json_row(line: int, cells: dict[str, object]) -> _Row:
+    texts = {}
+    for name, cell in cells.items():
+        if cell is None:
+            continue
+        if isinstance(cell, bool) or not isinstance(cell, str | int):
+            return _Row(
+                line, {"path": str(cells.get("path", ""))}, f"its {name} is {cell!r}, neither text nor a number"
+            )
+        texts[name] = str(cell)
+    return _Row(line, texts)
+
+
+def _candidate(table: Path, root: Path, row: _Row) -> Candidate | tuple[str, SetAside]:
+    """The candidate that a row is, or (kind, what is set aside)."""
+    written = row.cells.get("path", "")
+    trouble = row.trouble or _missing_cell(row)
+    if trouble:
+        return "unlabelled", SetAside(written, f"line {row.line}: {trouble}")
+    path = _normal(root, written)
+    trouble = _not_a_file(root, path)
+    if trouble:
+        return "unreachable", SetAside(path, f"line {row.line}: {trouble}")
+    return Candidate(
+        path=path,
+        label=row.cells["label"],
+        split=_split(table, row),
+        group=row.cells.get("group", "").strip() or None,
+    )
+
+
+def _missing_cell(row: _Row) -> str:
+    for name in _REQUIRED:
+        if not row.cells.get(name, "").strip():
+            return f"the {name} is empty"
+    return ""
+
+
+def _normal(root: Path, written: str) -> str:
+    """The path as it is kept: without ./ and a/../, relative to the root where it lies below it."""
+    if "\\" in written and not os.path.lexists(root / written):
+        written = written.replace("\\", "/")  # a table that was written on Windows
+    # absolute() and normpath, not resolve(): links stay as they are written
+    base = os.path.normpath(root.absolute())
+    path = os.path.normpath(os.path.join(base, written))  # noqa: PTH118
+    inside = path.startswith(base.rstrip("/") + "/")
+    return path if written.startswith("/") and not inside else os.path.relpath(path, base)
+
+
+def _not_a_file(root: Path, path: str) -> str:
+    try:
+        status = (root / path).stat()
+    except FileNotFoundError:
+        return "there is no such file"
+    except (OSError, ValueError) as error:
+        return f"the file cannot be reached: {getattr(error, 'strerror', None) or error}"
+    return "" if stat.S_ISREG(status.st_mode) else "it is not a file"
+
+
+def _split(table: Path, row: _Row) -> Split | None:
+    name = row.cells.get("split", "").strip()
+    if not name:
+        return None
+    if name.lower() not in _SPLIT_NAMES:
+        nearest = nearest_name(name, _SPLIT_NAMES)
+        hint = f" Did you mean {nearest!r}?" if nearest else ""
+        raise DataError(
+            f"{table}, line {row.line}, has the split {name!r}.{hint} "
+            f"Known: {', '.join(SPLITS)} (also val, valid), or nothing to let Noria choose."
+        )
+    return _SPLIT_NAMES[name.lower()]
+
+
+def _agreeing(by_path: dict[str, list[tuple[int, Candidate]]]) -> tuple[list[Candidate], list[SetAside]]:
+    """One candidate for a path whose rows agree; a path with two labels has none, for nobody knows the truth."""
+    candidates, contradictions = [], []
+    for path in sorted(by_path):
+        rows = by_path[path]
+        different = {(one.label, one.split, one.group) for _, one in rows}
+        if len(different) == 1:
+            candidates.append(rows[0][1])
+            continue
+        said = "; ".join(f"line {line}: {one.label}, {one.split}, {one.group}" for line, one in rows[:5])
+        contradictions.append(SetAside(path, f"its rows contradict one another ({said})"))
+    return candidates, contradictions
+
+
+def _findings(
+    extra: tuple[str, ...], by_path: dict[str, list[tuple[int, Candidate]]], contradictions: list[SetAside]
+) -> tuple[Finding, ...]:
+    found = []
+    repeated = tuple(path for path, rows in sorted(by_path.items()) if len(rows) > 1)
+    repeated = tuple(sorted(set(repeated) - {one.path for one in contradictions}))
+    if repeated:
+        message = f"{len(repeated)} files stand in the table more than once with the same label; each is used once."
+        found.append(Finding("repeated_rows", "info", len(repeated), repeated[:20], message))
+    if extra:
+        names = tuple(map(shown, extra))
+        message = f"The columns {', '.join(names[:20])} are not used."
+        found.append(Finding("ignored_columns", "info", len(names), names[:20], message))
+    return tuple(found)

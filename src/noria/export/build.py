@@ -1,0 +1,175 @@
+"""A run -> a bundle: every format is written, hashed, and compared with the Keras model before it may be called good."""
+
+from __future__ import annotations
+
+import datetime
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+import noria
+from noria import plugins
+from noria.artifacts.bundle import (
+    MANIFEST,
+    Bundle,
+    BundleManifest,
+    ExportedFile,
+    GoldenExample,
+    open_bundle,
+    save_manifest,
+)
+from noria.artifacts.checksums import checksums
+from noria.artifacts.dataset import Dataset
+from noria.artifacts.files import folder_being_written
+from noria.artifacts.run import Run
+from noria.contracts import Progress
+from noria.errors import VerificationError
+from noria.export.golden import Golden, choose_golden
+from noria.export.settings import ExportSettings
+from noria.export.source import ExportSource
+from noria.export.verify import Verification, verify
+from noria.inference.predictor import Input
+
+SHELF = "noria.export.formats"
+GRAPHS = "noria.export.graphs"
+
+
+def build(
+    run: Run, dataset: Dataset, out: Path, settings: ExportSettings, *, replace: bool, progress: Progress
+) -> tuple[Bundle, Verification]:
+    """Write and verify a bundle at `out`.
+
+    Raises:
+        VerificationError: a file answers differently; nothing is left at `out`.
+        ArtifactError: `out` is there already (and `replace` is not set), or the run is damaged.
+    """
+    members = {name: plugins.load(SHELF, name) for name in settings.formats}
+    source = _open_source(run, dataset, settings)
+    with folder_being_written(out, replace=replace, marker=MANIFEST) as folder:
+        files = []
+        with progress.track("export", len(members)) as advance:
+            for name, member in members.items():
+                member.write(source, folder)
+                files.append(_exported(folder, name, member.PATH))
+                advance(1)
+        golden = _write_golden(folder, source, run, dataset, settings)
+        tolerances = {name: dict(member.TOLERANCES) for name, member in members.items()}
+        manifest = _manifest(run, out.name, files, golden, tolerances)
+        save_manifest(folder, manifest)
+        verification = _verify_all(open_bundle(folder), dataset, settings, progress)
+        rows = tuple(row for row in verification.as_dict()["runtimes"])
+        save_manifest(folder, manifest.model_copy(update={"verified": rows}))
+    return open_bundle(out), verification
+
+
+def _open_source(run: Run, dataset: Dataset, settings: ExportSettings) -> ExportSource:
+    row = plugins.load("noria.tasks", run.manifest.task)
+    inputs = plugins.load("noria.inputs", row.INPUT)
+    graph = plugins.load(GRAPHS, row.INPUT)
+    input_settings = inputs.Settings.model_validate(run.manifest.input)
+    file = run.file("keras")
+    return ExportSource(
+        model=keras.saving.load_model(file, compile=False, safe_mode=True),
+        model_file=file,
+        labels=run.labels,
+        input=input_settings,
+        decode=lambda data: graph.decode(data, input_settings),
+        calibration=lambda: _calibration(dataset, settings, lambda data: inputs.read(data, input_settings)),
+    )
+
+
+def _calibration(
+    dataset: Dataset, settings: ExportSettings, read: Callable[[bytes], NDArray[np.uint8]]
+) -> list[NDArray[np.uint8]]:
+    examples = sorted(dataset.by_split("train"), key=lambda one: one.sha256)
+    random.Random(dataset.fingerprint).shuffle(examples)
+    return [read(dataset.path_of(one).read_bytes()) for one in examples[: settings.calibration_examples]]
+
+
+def _exported(folder: Path, name: str, path: str) -> ExportedFile:
+    sums = checksums(folder, path)
+    size = sum((folder / file).stat().st_size for file in sums)
+    return ExportedFile(format=name, path=path, bytes=size, sha256=sums)
+
+
+def _write_golden(
+    folder: Path, source: ExportSource, run: Run, dataset: Dataset, settings: ExportSettings
+) -> tuple[GoldenExample, ...]:
+    inputs = plugins.load("noria.inputs", plugins.load("noria.tasks", run.manifest.task).INPUT)
+    golden: Sequence[Golden] = choose_golden(dataset, settings.golden_examples, inputs.variants)
+    arrays = np.stack([inputs.read(one.data, source.input) for one in golden]).astype(np.float32)
+    scores = np.asarray(source.model.predict_on_batch(arrays))
+    (folder / "golden").mkdir()
+    for one in golden:
+        (folder / one.name).write_bytes(one.data)
+    return tuple(
+        GoldenExample(
+            path=one.name,
+            sha256=checksums(folder, one.name)[one.name],
+            label=one.label,
+            note=one.note,
+            scores=tuple(float(value) for value in row),
+        )
+        for one, row in zip(golden, scores, strict=True)
+    )
+
+
+def _manifest(
+    run: Run,
+    name: str,
+    files: Sequence[ExportedFile],
+    golden: tuple[GoldenExample, ...],
+    tolerances: dict[str, dict[str, float]],
+) -> BundleManifest:
+    facts = run.manifest
+    return BundleManifest(
+        noria=noria.__version__,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        name=name,
+        task=facts.task,
+        labels=facts.labels,
+        input=facts.input,
+        model=facts.model,
+        temperature=facts.temperature,
+        fingerprint=facts.fingerprint,
+        test=facts.test,
+        tolerances=tolerances,
+        files=tuple(files),
+        golden=golden,
+        versions=facts.versions,
+    )
+
+
+def _verify_all(bundle: Bundle, dataset: Dataset, settings: ExportSettings, progress: Progress) -> Verification:
+    """Compare on the golden examples and on test pictures; a bundle that fails either is refused."""
+    on_golden = verify(bundle, None, progress=progress)
+    examples = sorted(dataset.by_split("test"), key=lambda one: one.sha256)[: settings.verify_examples]
+    inputs = [Input(one.path, dataset.path_of(one), one.label) for one in examples]
+    on_test = verify(bundle, inputs, progress=progress) if inputs else on_golden
+    problems = [
+        f"{row.name} on {where}: {failure}"
+        for where, outcome in (("golden examples", on_golden), ("test examples", on_test))
+        for row in outcome.runtimes
+        for failure in row.failures
+    ]
+    if problems:
+        raise VerificationError("The bundle is refused, because a file answers differently. " + "; ".join(problems))
+    return on_test
+
+
+def formats_of(text: str) -> tuple[str, ...]:
+    """Return the formats of a comma-separated list, each checked against the shelf."""
+    chosen = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in chosen:
+        plugins.load(SHELF, name)
+    return chosen
+
+
+def summary(bundle: Bundle) -> list[dict[str, Any]]:
+    """Return `format`, `path` and `bytes` of each file."""
+    return [{"format": one.format, "path": one.path, "bytes": one.bytes} for one in bundle.manifest.files]

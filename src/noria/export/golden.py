@@ -1,0 +1,53 @@
+"""Test examples that travel in every bundle, raw, with the scores that each of its files must give."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from noria.artifacts.dataset import Dataset
+from noria.contracts import Example
+
+LARGE = 2 * 1024 * 1024  # bytes; a bundle should stay light, so smaller files are preferred
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """One raw input, its file name in the bundle, and its label where that is known."""
+
+    name: str
+    data: bytes
+    label: str | None
+    note: str
+
+
+def choose_golden(
+    dataset: Dataset, count: int, variants: Callable[[bytes], Sequence[tuple[str, str, bytes]]]
+) -> list[Golden]:
+    """Return `count` test examples, label by label in turn, then variants of the first that try the decoder.
+
+    Args:
+        variants: raw input -> (file ending, note, raw variant), e.g. a photo that a phone stored turned.
+    """
+    examples = dataset.by_split("test") or dataset.examples
+    chosen = [
+        Golden(f"golden/{number:03d}{Path(one.path).suffix.lower()}", dataset.path_of(one).read_bytes(), one.label, "")
+        for number, one in enumerate(_in_turn(dataset, examples)[:count])
+    ]
+    made = variants(chosen[0].data)
+    return chosen + [
+        Golden(f"golden/variant-{number}{ending}", data, None, note) for number, (ending, note, data) in enumerate(made)
+    ]
+
+
+def _in_turn(dataset: Dataset, examples: Sequence[Example]) -> list[Example]:
+    by_label: dict[str, list[Example]] = defaultdict(list)
+    # By hash: a choice that does not depend on names or on the order of a folder.
+    for one in sorted(examples, key=lambda one: one.sha256):
+        by_label[one.label].append(one)
+    for ones in by_label.values():
+        ones.sort(key=lambda one: dataset.path_of(one).stat().st_size > LARGE)
+    longest = max(len(ones) for ones in by_label.values())
+    return [ones[turn] for turn in range(longest) for ones in by_label.values() if turn < len(ones)]

@@ -1,0 +1,178 @@
+"""A bundle or a run, and files -> scores and answers: decoded and run in parallel, answered in order.
+
+A bad file is answered with its reason while the others go on. TensorFlow is imported only by the runtimes that are it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria import plugins
+from noria.artifacts import bundle, run
+from noria.artifacts.bundle import Bundle
+from noria.artifacts.run import Run
+from noria.contracts import Session
+from noria.errors import ArtifactError, MissingExtraError, UnreadableInputError
+from noria.inference import runtimes
+
+MAX_INPUT_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One thing to answer: its name, where its bytes are (or the bytes themselves), and its label where it is known."""
+
+    name: str
+    source: Path | bytes
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The scores (C,) float32 of one input, or why there are none."""
+
+    name: str
+    scores: NDArray[np.float32] | None
+    error: str = ""
+
+
+class Predictor:
+    """A model that is open for answering, on one runtime."""
+
+    def __init__(self, source: Run | Bundle, *, runtime: str | None = None, workers: int | None = None) -> None:
+        row = plugins.load("noria.tasks", source.manifest.task)
+        self.labels = source.labels
+        self.runtime = runtime or _default_runtime(source)
+        self._engine = runtimes.require_installed(self.runtime)
+        self._file = source.file(self._engine.FORMAT)
+        self._input = plugins.load("noria.inputs", row.INPUT)
+        self._settings = self._input.Settings.model_validate(source.manifest.input)
+        self._answer = plugins.load("noria.answers", row.ANSWER)
+        self._workers = workers or os.cpu_count() or 1
+        self._local = threading.local()
+        self._shared: Session | None = None
+        self._lock = threading.Lock()
+
+    def answers(self, inputs: Iterable[Input], *, top: int = 5) -> Iterator[dict[str, Any]]:
+        """Yield for each input, in order, `input` and either `label`, `confidence`, `top`, or `error`."""
+        for result in self.results(inputs):
+            if result.scores is None:
+                yield {"input": result.name, "error": result.error}
+            else:
+                yield {"input": result.name, **self._answer.answer(result.scores, self.labels, top=top)}
+
+    def results(self, inputs: Iterable[Input]) -> Iterator[Result]:
+        """Yield the scores of each input, in order; a bounded number of inputs is in memory at once."""
+        chunks = _chunks(inputs, self._engine.BATCH)
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="predict") as pool:
+            queue: deque[Future[list[Result]]] = deque()
+            try:
+                queue.extend(pool.submit(self._run, chunk) for chunk in itertools.islice(chunks, self._workers * 4))
+                while queue:
+                    yield from queue.popleft().result()
+                    queue.extend(pool.submit(self._run, chunk) for chunk in itertools.islice(chunks, 1))
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _run(self, chunk: list[Input]) -> list[Result]:
+        prepared = [self._prepare(one) for one in chunk]
+        good = [value for value in prepared if not isinstance(value, str)]
+        rows = iter(self._scores(good) if good else ())
+        return [
+            Result(one.name, None, value) if isinstance(value, str) else Result(one.name, next(rows))
+            for one, value in zip(chunk, prepared, strict=True)
+        ]
+
+    def _prepare(self, one: Input) -> Any:
+        """Return what the engine accepts, or the reason (text) why there is nothing to run."""
+        try:
+            data = one.source if isinstance(one.source, bytes) else _read(one.source)
+            # Also where the engine decodes by itself: one validator guards every door.
+            array = self._input.read(data, self._settings)
+        except UnreadableInputError as error:
+            return str(error)
+        return data if self._engine.ACCEPTS == "bytes" else array
+
+    def _scores(self, batch: list[Any]) -> NDArray[np.float32]:
+        if self._engine.PARALLEL:
+            if not hasattr(self._local, "session"):
+                self._local.session = self._engine.open_session(self._file, 1)
+            return np.asarray(self._local.session.run(batch), np.float32)
+        with self._lock:
+            self._shared = self._shared or self._engine.open_session(self._file, self._workers)
+            return np.asarray(self._shared.run(batch), np.float32)
+
+
+def open_source(path: Path) -> Run | Bundle:
+    """Open what can answer: a bundle or a run.
+
+    Raises:
+        ArtifactError: the path is neither.
+    """
+    if (path / bundle.MANIFEST).is_file():
+        return bundle.open_bundle(path)
+    if (path / run.MANIFEST).is_file():
+        return run.open_run(path)
+    state = "does not exist" if not path.exists() else "is neither"
+    raise ArtifactError(
+        f"Expected a bundle (`noria export` makes one) or a run (`noria train` makes one), but {path} {state}."
+    )
+
+
+def find_inputs(paths: Iterable[Path]) -> Iterator[Input]:
+    """Yield every file named, and every file below every folder named, in sorted order."""
+    for path in paths:
+        if path.is_dir():
+            for folder, folders, files in os.walk(path):
+                folders.sort()
+                yield from (Input(str(Path(folder) / name), Path(folder) / name) for name in sorted(files))
+        else:
+            yield Input(str(path), path)
+
+
+def usable_runtimes(source: Run | Bundle) -> list[str]:
+    """Return the installed runtimes that can run a file of `source`, the preferred ones first."""
+    return [name for name in _runtimes_for(source) if runtimes.is_installed(name)]
+
+
+def _default_runtime(source: Run | Bundle) -> str:
+    usable = usable_runtimes(source)
+    if usable:
+        return usable[0]
+    needed = _runtimes_for(source)
+    extra = runtimes.member(needed[0]).EXTRA if needed else ""
+    raise MissingExtraError(f"An engine that runs {source.path} ({', '.join(needed) or 'none is known'})", extra)
+
+
+def _runtimes_for(source: Run | Bundle) -> list[str]:
+    return [name for name in runtimes.ranked() if runtimes.member(name).FORMAT in source.formats]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if not path.exists():
+            raise UnreadableInputError("there is no such file")
+        if not path.is_file():
+            raise UnreadableInputError("not a file")
+        if path.stat().st_size > MAX_INPUT_BYTES:
+            raise UnreadableInputError(f"larger than {MAX_INPUT_BYTES // 2**20} MiB")
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableInputError(error.strerror or str(error)) from None
+
+
+def _chunks(inputs: Iterable[Input], size: int) -> Iterator[list[Input]]:
+    source = iter(inputs)
+    while chunk := list(itertools.islice(source, size)):
+        yield chunk

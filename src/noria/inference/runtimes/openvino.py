@@ -1,0 +1,46 @@
+"""OpenVINO reading the same float32 `.tflite` file: about a fifth faster than LiteRT on x86."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT = "litert"
+REQUIRES = "openvino"
+EXTRA = "openvino"
+ACCEPTS = "arrays"
+BATCH = 1
+PARALLEL = True
+RANK = 3
+
+
+def open_session(path: Path, threads: int = 1) -> OpenVINOSession:
+    """Open a `.tflite` file; float or full-integer, a static batch of 1."""
+    return OpenVINOSession(path, threads)
+
+
+class OpenVINOSession:
+    """One compiled model with its own request."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import openvino
+
+        core = openvino.Core()
+        # float32 by name: on processors with bfloat16 units the default may be the faster, coarser type.
+        settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
+        self._model = core.compile_model(str(path), "CPU", settings)
+        self._request = self._model.create_infer_request()
+        self._kind = self._model.input(0).element_type.to_dtype()
+        self._integer = np.issubdtype(self._model.output(0).element_type.to_dtype(), np.integer)
+
+    def run(self, batch: Sequence[Any]) -> NDArray[np.float32]:
+        """Return (n, D) float32 for n uint8 or float32 arrays of the file's input shape."""
+        return np.stack([self._run_one(array) for array in batch])
+
+    def _run_one(self, array: NDArray[Any]) -> NDArray[np.float32]:
+        self._request.infer([array[np.newaxis].astype(self._kind)])
+        return np.array(self._request.get_output_tensor(0).data[0], dtype=np.float32)

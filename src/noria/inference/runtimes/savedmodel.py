@@ -1,0 +1,39 @@
+"""TensorFlow running the SavedModel: the one runtime that takes a file's bytes and decodes in its own graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT = "savedmodel"
+REQUIRES = "tensorflow"
+EXTRA = "train"
+ACCEPTS = "bytes"
+BATCH = 32
+PARALLEL = False
+RANK = 5
+
+
+def open_session(path: Path, threads: int = 1) -> SavedModelSession:
+    """Open a SavedModel folder; TensorFlow chooses its own threads."""
+    return SavedModelSession(path)
+
+
+class SavedModelSession:
+    """The default signature: raw bytes in, `scores` out."""
+
+    def __init__(self, path: Path) -> None:
+        import tensorflow as tf
+
+        self._constant = tf.constant
+        self._model = tf.saved_model.load(str(path))  # kept: the signature holds only a weak reference to it
+        self._signature = self._model.signatures["serving_default"]
+
+    def run(self, batch: Sequence[Any]) -> NDArray[np.float32]:
+        """Return scores (n, C) float32 for n files' bytes."""
+        scores: NDArray[np.float32] = self._signature(self._constant(list(batch)))["scores"].numpy()
+        return scores

@@ -1,0 +1,50 @@
+"""Shelf: pretrained backbones, by name. This file and the cards need no Keras; building a model does.
+
+A member is one file for one family of models and imports Keras only inside its build functions. It offers
+
+- `NAMES: tuple[str, ...]`, the names that `--model` takes;
+- `card(name) -> ModelCard`, what to know before choosing;
+- `build_backbone(name, *, image_size, weights) -> keras.Model`: input "image" float32 (batch, side, side, 3), RGB, 0 to
+  255, normalised inside the model; output float32 (batch, D), global average pooled features. `weights` is "imagenet",
+  "none" (random) or the path of a `.keras`, `.weights.h5` or `.h5` file. The model has no Lambda layer, so that it
+  loads in Keras' safe mode and converts to LiteRT's built-in operations.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from noria import plugins
+from noria.errors import UnknownNameError
+from noria.models._card import ModelCard
+from noria.models._fingerprint import fingerprint
+
+__all__ = ["ModelCard", "card", "find", "fingerprint", "names"]
+
+SHELF = "noria.models"
+
+
+def names() -> list[str]:
+    """Return the sorted names of all models on the shelf."""
+    return sorted(name for family in plugins.names(SHELF) for name in plugins.load(SHELF, family).NAMES)
+
+
+def find(name: str) -> ModuleType:
+    """Return the family module that builds the model `name`.
+
+    Raises:
+        UnknownNameError: no family has such a model; the message names the nearest and lists all.
+    """
+    for family in plugins.names(SHELF):
+        module = plugins.load(SHELF, family)
+        if name in module.NAMES:
+            return module
+    raise UnknownNameError("model", name, names())
+
+
+def card(name: str) -> ModelCard:
+    """Return the card of the model `name`, or raise UnknownNameError."""
+    found = find(name).card(name)
+    if not isinstance(found, ModelCard):
+        raise TypeError(f"card({name!r}) of {find(name).__name__} returned {type(found).__name__}, not a ModelCard.")
+    return found

@@ -1,0 +1,57 @@
+"""Native libraries write to file descriptor 2 by themselves; here that is caught, and shown only when work fails."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from noria.errors import MissingExtraError
+
+_one_at_a_time = threading.RLock()  # two threads that swap the descriptor would restore each other's copy
+TAIL = 2_000  # characters of native output that an error shows
+
+
+@contextmanager
+def native_output_hidden() -> Iterator[None]:
+    """Point file descriptor 2 at a temporary file; on an error its tail becomes a note of the exception.
+
+    The command line writes its bars to a copy of the descriptor, so they go on meanwhile.
+    """
+    sys.stderr.flush()
+    with _one_at_a_time, tempfile.TemporaryFile() as hidden:
+        kept = os.dup(2)
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        except Exception as error:
+            hidden.seek(0)
+            error.add_note(hidden.read().decode(errors="replace")[-TAIL:])
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow and Keras without their start-up lines.
+
+    Raises:
+        MissingExtraError: they are not installed.
+    """
+    if "keras" in sys.modules and "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        with native_output_hidden():
+            importlib.import_module("tensorflow")
+            importlib.import_module("keras")
+    except ModuleNotFoundError as error:
+        if error.name not in ("tensorflow", "keras"):
+            raise
+        raise MissingExtraError("TensorFlow (needed to train, export and run Keras files)", "train") from None

@@ -1,0 +1,10 @@
+"""One picture in, one of several labels out."""
+
+TITLE = "image classification"
+READERS = ("image_folder", "manifest")
+INPUT = "image"
+ANSWER = "labels"
+AUGMENT = "image"
+METRICS = "classification"
+MODEL = "efficientnet_lite0"
+STRATEGY = "frozen"

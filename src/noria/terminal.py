@@ -1,0 +1,55 @@
+"""How work looks in a terminal: a bar with rate and time left for what takes long, a line for each outcome.
+
+Everything here goes to standard error; standard output is for answers. Not a terminal: lines only, no bars.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+
+def stderr_console() -> Console:
+    """Return a console on a copy of file descriptor 2, which stays open while native libraries are silenced."""
+    terminal = sys.stderr.isatty()
+    stream = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace") if terminal else sys.stderr
+    return Console(file=stream, stderr=not terminal, highlight=False, soft_wrap=True)
+
+
+class TerminalProgress:
+    """The Progress of the command line."""
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self._console = console
+        self._quiet = quiet
+
+    @contextmanager
+    def track(self, label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        if self._quiet or not self._console.is_terminal:
+            yield lambda _done: None
+            return
+        columns = [
+            TextColumn("  {task.description:<22}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(compact=True),
+        ]
+        with Progress(*columns, console=self._console, transient=True) as bars:
+            bar = bars.add_task(label, total=total)
+            yield lambda done: bars.advance(bar, done)
+
+    def note(self, text: str) -> None:
+        if not self._quiet:
+            self._console.print(Text(f"  {text}"))
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="dim")

@@ -1,0 +1,1 @@
+"""Shelf: a member offers `train(job, *, store, progress) -> Trained`."""

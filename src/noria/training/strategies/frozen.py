@@ -1,0 +1,137 @@
+"""A frozen backbone is an inference problem: features once, through an inference engine; then a head in seconds.
+
+What comes out is one ordinary Keras model, backbone and head together, that answers as the cached features did.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from noria import models
+from noria.artifacts.store import Store, cache_folder
+from noria.contracts import Progress, Split
+from noria.data.features import Extractor, Wanted, compute_features
+from noria.errors import ConfigError
+from noria.evaluation.calibration import fit_temperature
+from noria.inference.runtimes import litert
+from noria.training.engine_file import engine_file
+from noria.training.head import Head, fit_head
+from noria.training.job import Job, Trained
+
+Features = dict[tuple[str, int], NDArray[np.float32]]
+
+
+def train(job: Job, *, store: Store, progress: Progress) -> Trained:
+    """Return the trained model of one job.
+
+    Raises:
+        WeightsError: the backbone's weights cannot be had.
+        DataError: a picture changed while training.
+    """
+    seconds: dict[str, float] = {}
+    start = time.perf_counter()
+    progress.note(f"{job.model.name}: loading weights and preparing the engine")
+    backbone = models.find(job.model.name).build_backbone(
+        job.model.name, image_size=_image_size(job), weights=job.model.weights
+    )
+    fingerprint = models.fingerprint(backbone)
+    engine = engine_file(backbone, fingerprint, cache_folder() / "engines")
+    seconds["model"] = time.perf_counter() - start
+
+    start = time.perf_counter()
+    extractor = _extractor(job, fingerprint, engine)
+    features, computed = compute_features(_wanted(job), extractor, store, progress=progress)
+    seconds["features"] = time.perf_counter() - start
+
+    start = time.perf_counter()
+    head, temperature, outputs = _fit(job, features, progress)
+    seconds["head"] = time.perf_counter() - start
+    return Trained(
+        model=_assemble(backbone, head, temperature),
+        temperature=temperature,
+        validation_scores=outputs["validation"],
+        test_scores=outputs["test"],
+        history=head.history,
+        candidates=head.candidates,
+        chosen=head.chosen,
+        card=_card(job, backbone, fingerprint),
+        features={"width": len(head.kernel), "computed": computed, "from_cache": len(features) - computed},
+        seconds=seconds,
+    )
+
+
+def _wanted(job: Job) -> list[Wanted]:
+    """Varied views are for training pictures only."""
+    varied = tuple(range(job.views + 1))
+    return [
+        Wanted(Path(job.dataset.root) / example.path, example.sha256, varied if example.split == "train" else (0,))
+        for example in job.dataset.examples
+    ]
+
+
+def _extractor(job: Job, fingerprint: str, engine: Path) -> Extractor:
+    space = f"{fingerprint}/{litert.FORMAT}/{job.input.model_dump_json()}"
+    return Extractor(space, job.vary_spec, job.read, job.vary, lambda: litert.open_session(engine))
+
+
+def _fit(job: Job, features: Features, progress: Progress) -> tuple[Head, float, dict[str, NDArray[np.float32]]]:
+    train = _matrix(job, features, "train", views=job.views + 1)
+    validation = _matrix(job, features, "validation")
+    test = _matrix(job, features, "test")
+    with progress.track("head", job.training.epochs) as advance:
+        bar = keras.callbacks.LambdaCallback(on_epoch_end=lambda _epoch, _logs: advance(1))
+        head = fit_head(
+            train, validation, len(job.dataset.labels), job.training, seed=job.seed, callbacks=[bar]
+        )
+    outputs = {"validation": _softmax(head.logits(validation[0])), "test": _softmax(head.logits(test[0]))}
+    return head, fit_temperature(outputs["validation"], validation[1]), outputs
+
+
+def _matrix(job: Job, features: Features, split: Split, views: int = 1) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return features (n * views, D) and label indices: all pictures, then all their first views, and so on."""
+    examples = job.dataset.by_split(split)
+    rows = [features[example.sha256, view] for view in range(views) for example in examples]
+    index = {label: position for position, label in enumerate(job.dataset.labels)}
+    truth = np.array([index[example.label] for example in examples], dtype=np.int64)
+    return np.stack(rows), np.tile(truth, views)
+
+
+def _assemble(backbone: keras.Model, head: Head, temperature: float) -> keras.Model:
+    """Put backbone and head together; the temperature goes into the head's weights, so no server can forget it."""
+    backbone.trainable = False
+    layer = keras.layers.Dense(int(head.kernel.shape[1]), activation="softmax", name="scores")
+    model = keras.Model(backbone.input, layer(backbone.output), name=backbone.name)
+    layer.set_weights([head.kernel / temperature, head.bias / temperature])
+    return model
+
+
+def _image_size(job: Job) -> int:
+    settings = job.input.model_dump()
+    height, width = int(settings["height"]), int(settings["width"])
+    if height != width:
+        raise ConfigError(f"input.height is {height} and input.width {width}; {job.model.name} takes square pictures.")
+    return height
+
+
+def _card(job: Job, backbone: keras.Model, fingerprint: str) -> dict[str, Any]:
+    card = models.find(job.model.name).card(job.model.name)
+    return {
+        "name": card.name,
+        "image_size": _image_size(job),
+        "parameters": int(backbone.count_params()),
+        "weights": job.model.weights,
+        "licence": card.licence,
+        "source": card.weights_source,
+        "fingerprint": fingerprint,
+    }
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)

@@ -161,7 +161,9 @@ def export(
     return build(opened, dataset, place, settings, replace=replace, progress=progress or Silent())
 
 
-def verify(bundle: PathLike | Bundle, data: PathLike | None = None, *, progress: Progress | None = None) -> Verification:
+def verify(
+    bundle: PathLike | Bundle, data: PathLike | None = None, *, progress: Progress | None = None
+) -> Verification:
     """Run examples through every file of a bundle that an engine here can run, and compare.
 
     Args:
@@ -170,10 +172,11 @@ def verify(bundle: PathLike | Bundle, data: PathLike | None = None, *, progress:
     Returns:
         `passed`, and a row for each runtime.
     """
+    from noria.export.verify import Runtimes
     from noria.export.verify import verify as verify_bundle
 
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle))
-    return verify_bundle(opened, None if data is None else _labelled(data), progress=progress or Silent())
+    return verify_bundle(Runtimes(opened), None if data is None else _labelled(data), progress=progress or Silent())
 
 
 def predict(
@@ -269,9 +272,7 @@ def _same_run(path: Path, dataset: Dataset, config: Config) -> Run | None:
     return run if (facts.fingerprint, facts.config) == (dataset.fingerprint, config.model_dump(mode="json")) else None
 
 
-def _train(
-    dataset: Dataset, place: Path, config: Config, clock: _Clock, progress: Progress, command: str
-) -> Run:
+def _train(dataset: Dataset, place: Path, config: Config, clock: _Clock, progress: Progress, command: str) -> Run:
     from noria.artifacts.store import Store, cache_folder
     from noria.quiet import load_tensorflow
 

@@ -24,7 +24,6 @@ from noria.errors import ConfigError, NoriaError
 from noria.terminal import TerminalProgress, stderr_console
 
 
-
 class Verbs(TyperGroup):
     """The one place where errors become messages and exit codes."""
 
@@ -86,7 +85,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -105,7 +106,9 @@ def init(
     if out.exists() and not force:
         raise ConfigError(f"{out} is there already. Choose another name, or overwrite it with --force.")
     write_atomic(out, to_toml(load_config(task=task)))
-    _say(as_json, {"config": str(out)}, f"{out} written. Use it with: noria train DATA --config {shlex.quote(str(out))}")
+    _say(
+        as_json, {"config": str(out)}, f"{out} written. Use it with: noria train DATA --config {shlex.quote(str(out))}"
+    )
 
 
 @app.command()
@@ -166,9 +169,7 @@ def train(
     from noria import api
     from noria.config import load_config
 
-    loaded = load_config(
-        config, settings or (), seed=seed, training__strategy=strategy, model__name=model
-    )
+    loaded = load_config(config, settings or (), seed=seed, training__strategy=strategy, model__name=model)
     command = shlex.join(["noria", *sys.argv[1:]])
     run = api.train(data, out, config=loaded, progress=_progress(as_json, quiet), command=command)
     facts = run.manifest
@@ -316,7 +317,9 @@ def cache_show(as_json: AsJson = False) -> None:
     from noria import cache
 
     told = cache.show()
-    lines = [f"{part['name']:<22} {part['entries']:>10,} entries {part['bytes'] / 1e6:>10.1f} MB" for part in told["parts"]]
+    lines = [
+        f"{part['name']:<22} {part['entries']:>10,} entries {part['bytes'] / 1e6:>10.1f} MB" for part in told["parts"]
+    ]
     _say(as_json, told, f"Cache: {told['folder']}", *lines)
 
 
@@ -347,7 +350,9 @@ _written: list[bool] = []  # one entry for each object on standard output
 
 def _write(facts: dict[str, Any]) -> None:
     _written.append(True)
-    sys.stdout.buffer.write(orjson.dumps(_storable(facts), option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.write(
+        orjson.dumps(_storable(facts), option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
+    )
     sys.stdout.buffer.flush()
 
 

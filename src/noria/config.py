@@ -95,7 +95,9 @@ def to_toml(config: Config) -> str:
 
 def _toml_lines(kind: type[BaseModel], values: Mapping[str, Any]) -> list[str]:
     notes = {key: kind.model_fields[key].description for key in values}
-    return [f"{key} = {json.dumps(value)}" + (f"  # {notes[key]}" if notes[key] else "") for key, value in values.items()]
+    return [
+        f"{key} = {json.dumps(value)}" + (f"  # {notes[key]}" if notes[key] else "") for key, value in values.items()
+    ]
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import tempfile
@@ -46,11 +47,14 @@ def load_tensorflow() -> None:
     if "keras" in sys.modules and "tensorflow" in sys.modules:
         return
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with native_output_hidden():
             importlib.import_module("tensorflow")
             importlib.import_module("keras")
+        # Advice to developers of models, which a user of a finished road can do nothing about.
+        for name in ("tensorflow", "absl"):
+            logging.getLogger(name).setLevel(logging.ERROR)
     except ModuleNotFoundError as error:
         if error.name not in ("tensorflow", "keras"):
             raise

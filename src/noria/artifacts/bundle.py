@@ -1,8 +1,8 @@
 """A bundle: what `noria export` leaves and production loads. Every file is named in the manifest with its SHA-256.
 
-    BUNDLE/manifest.json          labels, input settings, files, checksums, scores, licences, fingerprint
-    BUNDLE/model.keras ...        one model in several formats
-    BUNDLE/golden/                raw inputs, with the scores that every file must give, in golden.json
+BUNDLE/manifest.json          labels, input settings, files, checksums, scores, licences, fingerprint
+BUNDLE/model.keras ...        one model in several formats
+BUNDLE/golden/                raw inputs, with the scores that every file must give, in golden.json
 """
 
 from __future__ import annotations
@@ -135,4 +135,6 @@ def open_bundle(path: Path) -> Bundle:
     try:
         return Bundle(path, BundleManifest.model_validate(facts))
     except ValidationError as error:
-        raise ArtifactError(f"{path / MANIFEST} is damaged: {error.error_count()} fields are missing or wrong.") from None
+        raise ArtifactError(
+            f"{path / MANIFEST} is damaged: {error.error_count()} fields are missing or wrong."
+        ) from None

@@ -1,11 +1,11 @@
 """A run: the folder that training leaves. `run.json` says what it is; the model, report and dataset lie beside it.
 
-    RUN/run.json        what was trained, on what, how well, with which versions
-    RUN/model.keras     the whole model, normalisation to softmax
-    RUN/report.html     for people;  RUN/report.json  the same facts
-    RUN/config.toml     every setting, resolved
-    RUN/dataset/        the split, the hashes, what was set aside
-    RUN/predictions.csv the test split's answers
+RUN/run.json        what was trained, on what, how well, with which versions
+RUN/model.keras     the whole model, normalisation to softmax
+RUN/report.html     for people;  RUN/report.json  the same facts
+RUN/config.toml     every setting, resolved
+RUN/dataset/        the split, the hashes, what was set aside
+RUN/predictions.csv the test split's answers
 """
 
 from __future__ import annotations
@@ -124,4 +124,6 @@ def open_run(path: Path) -> Run:
     try:
         return Run(path, RunManifest.model_validate(facts))
     except ValidationError as error:
-        raise ArtifactError(f"{path / MANIFEST} is damaged: {error.error_count()} fields are missing or wrong.") from None
+        raise ArtifactError(
+            f"{path / MANIFEST} is damaged: {error.error_count()} fields are missing or wrong."
+        ) from None

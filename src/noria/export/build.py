@@ -32,7 +32,7 @@ from noria.errors import VerificationError
 from noria.export.golden import Golden, choose_golden
 from noria.export.settings import ExportSettings
 from noria.export.source import ExportSource
-from noria.export.verify import Verification, verify
+from noria.export.verify import Runtimes, Verification, verify
 from noria.inference.predictor import Input
 
 SHELF = "noria.export.formats"
@@ -147,10 +147,11 @@ def _manifest(
 
 def _verify_all(bundle: Bundle, dataset: Dataset, settings: ExportSettings, progress: Progress) -> Verification:
     """Compare on the golden examples and on test pictures; a bundle that fails either is refused."""
-    on_golden = verify(bundle, None, progress=progress)
+    opened = Runtimes(bundle)
+    on_golden = verify(opened, None, progress=progress)
     examples = sorted(dataset.by_split("test"), key=lambda one: one.sha256)[: settings.verify_examples]
     inputs = [Input(one.path, dataset.path_of(one), one.label) for one in examples]
-    on_test = verify(bundle, inputs, progress=progress) if inputs else on_golden
+    on_test = verify(opened, inputs, progress=progress) if inputs else on_golden
     problems = [
         f"{row.name} on {where}: {failure}"
         for where, outcome in (("golden examples", on_golden), ("test examples", on_test))

@@ -9,7 +9,7 @@ import itertools
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,14 +78,20 @@ class Predictor:
         with ThreadPoolExecutor(self._workers, thread_name_prefix="predict") as pool:
             queue: deque[Future[list[Result]]] = deque()
             try:
-                queue.extend(pool.submit(self._run, chunk) for chunk in itertools.islice(chunks, self._workers * 4))
+                queue.extend(pool.submit(self.run, chunk) for chunk in itertools.islice(chunks, self._workers * 4))
                 while queue:
                     yield from queue.popleft().result()
-                    queue.extend(pool.submit(self._run, chunk) for chunk in itertools.islice(chunks, 1))
+                    queue.extend(pool.submit(self.run, chunk) for chunk in itertools.islice(chunks, 1))
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _run(self, chunk: list[Input]) -> list[Result]:
+    @property
+    def batch(self) -> int:
+        """How many inputs the engine likes at once."""
+        return int(self._engine.BATCH)
+
+    def run(self, chunk: Sequence[Input]) -> list[Result]:
+        """Answer a few inputs in the calling thread."""
         prepared = [self._prepare(one) for one in chunk]
         good = [value for value in prepared if not isinstance(value, str)]
         rows = iter(self._scores(good) if good else ())

@@ -113,7 +113,13 @@ class BestCandidate(keras.callbacks.Callback):  # type: ignore[misc]
         val_loss, val_accuracy = _measure(self._validation, kernels, biases)
         rate = np.asarray(ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self._epochs.append(
-            {"loss": loss, "accuracy": accuracy, "val_loss": val_loss, "val_accuracy": val_accuracy, "learning_rate": rate}
+            {
+                "loss": loss,
+                "accuracy": accuracy,
+                "val_loss": val_loss,
+                "val_accuracy": val_accuracy,
+                "learning_rate": rate,
+            }
         )
         candidate = int(np.argmin(val_loss))
         if val_loss[candidate] < self._best[0] * (1 - MIN_GAIN):

@@ -30,7 +30,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     views: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = Field(
-        "auto", description="varied views of each training picture; auto: 4 of a few hundred, fewer of many, 0 of thousands"
+        "auto",
+        description="varied views of each training picture; auto: 4 of a few hundred, fewer of many, 0 of thousands",
     )
     horizontal_flip: bool = Field(True, description="mirror left and right, half of the time")
     vertical_flip: bool = Field(False, description="mirror top and bottom, half of the time")

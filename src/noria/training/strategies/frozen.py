@@ -86,14 +86,14 @@ def _fit(job: Job, features: Features, progress: Progress) -> tuple[Head, float,
     test = _matrix(job, features, "test")
     with progress.track("head", job.training.epochs) as advance:
         bar = keras.callbacks.LambdaCallback(on_epoch_end=lambda _epoch, _logs: advance(1))
-        head = fit_head(
-            train, validation, len(job.dataset.labels), job.training, seed=job.seed, callbacks=[bar]
-        )
+        head = fit_head(train, validation, len(job.dataset.labels), job.training, seed=job.seed, callbacks=[bar])
     outputs = {"validation": _softmax(head.logits(validation[0])), "test": _softmax(head.logits(test[0]))}
     return head, fit_temperature(outputs["validation"], validation[1]), outputs
 
 
-def _matrix(job: Job, features: Features, split: Split, views: int = 1) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _matrix(
+    job: Job, features: Features, split: Split, views: int = 1
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return features (n * views, D) and label indices: all pictures, then all their first views, and so on."""
     examples = job.dataset.by_split(split)
     rows = [features[example.sha256, view] for view in range(views) for example in examples]

@@ -20,20 +20,28 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 import noria
-from noria.errors import ConfigError, NoriaError
+from noria.errors import ConfigError, NoriaError, UnknownNameError
 from noria.terminal import TerminalProgress, stderr_console
+
+# Click's, or that of the copy which newer typers carry inside.
+_UsageError: Any = typer.BadParameter.__mro__[1]
 
 
 class Verbs(TyperGroup):
     """The one place where errors become messages and exit codes."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except NoriaError as error:
             _fail(str(error), error.exit_code)
         except KeyboardInterrupt:
             _fail("Stopped. Start the same command again to go on.", 130)
+        except _UsageError as error:
+            # Typer explains how to use the verb, on standard error; a script that asked for JSON gets that, too.
+            if "--json" in sys.argv and not _written:
+                _write({"error": error.format_message()})
+            raise
         except BrokenPipeError:
             # The reader of our output has gone, as with `| head`; nothing is left to tell it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -52,8 +60,12 @@ app = typer.Typer(
 cache_app = typer.Typer(help="Show or clear what earlier work left to be re-used.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
 
-Data = Annotated[Path, typer.Argument(help="A folder with a folder for each label, or a CSV/TSV/JSONL manifest.")]
-Source = Annotated[Path, typer.Argument(help="A bundle (from `noria export`) or a run (from `noria train`).")]
+Data = Annotated[
+    Path, typer.Argument(metavar="DATA", help="A folder with a folder for each label, or a CSV/TSV/JSONL manifest.")
+]
+Source = Annotated[
+    Path, typer.Argument(metavar="BUNDLE|RUN", help="A bundle (from `noria export`) or a run (from `noria train`).")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No bars and no lines of outcome.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file, as `noria init` writes it.")]
@@ -94,7 +106,7 @@ def _root(
 
 @app.command()
 def init(
-    out: Annotated[Path, typer.Argument(help="Where to write the file.")] = Path("noria.toml"),
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the file.")] = Path("noria.toml"),
     task: Annotated[str, typer.Option(help="What the model is to do.")] = "image_classification",
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
     as_json: AsJson = False,
@@ -129,7 +141,11 @@ def check(
 
     from noria import api
     from noria.config import load_config
+    from noria.data.check import KINDS
 
+    wanted = {kind.strip() for given in fail_on or () for kind in given.split(",")}
+    for kind in sorted(wanted - KINDS - {"any"}):
+        raise UnknownNameError("kind of finding", kind, {*KINDS, "any"})
     loaded = load_config(config, settings or (), seed=seed)
     dataset = api.check(data, config=loaded, progress=_progress(as_json, quiet))
     findings = [asdict(finding) for finding in dataset.findings]
@@ -143,7 +159,6 @@ def check(
         "set_aside": [asdict(one) for one in dataset.set_aside],
     }
     _say(as_json, facts, _dataset_table(dataset), _findings_table(findings))
-    wanted = {kind for given in fail_on or () for kind in given.split(",")}
     if failed := sorted({finding["kind"] for finding in findings if wanted & {finding["kind"], "any"}}):
         raise NoriaError(f"Found, as --fail-on asked: {', '.join(failed)}.")
 
@@ -151,7 +166,7 @@ def check(
 @app.command()
 def train(
     data: Data,
-    out: Annotated[Path | None, typer.Option(help="The run's folder. [default: runs/NAME]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder. \\[default: runs/NAME]")] = None,
     strategy: Annotated[str | None, typer.Option(help="frozen: features once, then a head in seconds.")] = None,
     model: Annotated[
         str | None, typer.Option(help="efficientnet_lite0, _lite1, _lite2, or a name of keras.applications.")
@@ -223,10 +238,10 @@ def evaluate(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="A run (from `noria train`).")],
-    out: Annotated[Path | None, typer.Option(help="The bundle's folder. [default: RUN/bundle]")] = None,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run (from `noria train`).")],
+    out: Annotated[Path | None, typer.Option(help="The bundle's folder. \\[default: RUN/bundle]")] = None,
     formats: Annotated[
-        str | None, typer.Option(help="Some of keras,savedmodel,litert,litert_int8. [default: all]")
+        str | None, typer.Option(help="Some of keras,savedmodel,litert,litert_int8. \\[default: all]")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
     as_json: AsJson = False,
@@ -250,8 +265,10 @@ def export(
 
 @app.command()
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="A bundle (from `noria export`).")],
-    data: Annotated[Path | None, typer.Argument(help="Labelled data. [default: the bundle's golden examples]")] = None,
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle (from `noria export`).")],
+    data: Annotated[
+        Path | None, typer.Argument(metavar="DATA", help="Labelled data. \\[default: the bundle's golden examples]")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -268,7 +285,9 @@ def verify(
 @app.command()
 def predict(
     source: Source,
-    files: Annotated[list[str], typer.Argument(help="Files, folders, or - for standard input.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE|DIR|-...", help="Files, folders, or - for standard input.")
+    ],
     runtime: Runtime = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to list for each input.")] = 5,
     as_json: AsJson = False,

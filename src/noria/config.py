@@ -6,6 +6,7 @@ augmentation settings it has.
 
 from __future__ import annotations
 
+import functools
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -71,6 +72,7 @@ def parse(tree: Mapping[str, Any]) -> Config:
         raise ConfigError(_explain(error, kind)) from None
 
 
+@functools.cache  # the same class each time, so that equal configs are equal
 def config_class(task: str) -> type[Config]:
     """Return the Config of one task: its `input` and `augment` sections are those its row names."""
     row = plugins.load("noria.tasks", task)
@@ -133,12 +135,21 @@ def _explain(error: ValidationError, kind: type[Config]) -> str:
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            nearest = nearest_name(key, known)
+            nearest = _nearest_setting(key, kind)
             hint = f" Did you mean {nearest!r}?" if nearest else f" Known: {', '.join(known)}."
             messages.append(f"Unknown setting {key!r}.{hint}")
         else:
             messages.append(f"Setting {key!r} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}.")
     return "\n".join(messages)
+
+
+def _nearest_setting(key: str, kind: type[Config]) -> str | None:
+    """A setting or section that looks like `key`; one whose section was forgotten is found, too."""
+    known = {dotted: dotted for dotted in _dotted_keys(kind)}
+    if "." not in key:
+        known = {dotted.rpartition(".")[2]: dotted for dotted in known} | {name: name for name in kind.model_fields}
+    nearest = nearest_name(key, known)
+    return known[nearest] if nearest else None
 
 
 def _dotted_keys(kind: type[BaseModel], prefix: str = "") -> Iterable[str]:

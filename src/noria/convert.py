@@ -26,13 +26,13 @@ def to_litert_int8(model: keras.Model, examples: Iterable[NDArray[np.uint8]]) ->
         model: takes float32 pictures in 0..255, so that a uint8 picture is its own quantised form.
         examples: training pictures (height, width, 3) uint8 that set the ranges of the activations.
     """
-    converter = _converter(model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([array[np.newaxis].astype(np.float32)] for array in examples)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.uint8
-    converter.inference_output_type = tf.uint8
     with native_output_hidden():
+        converter = _converter(model)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([array[np.newaxis].astype(np.float32)] for array in examples)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.uint8
+        converter.inference_output_type = tf.uint8
         converted: bytes = converter.convert()
     return converted
 

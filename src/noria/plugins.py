@@ -11,7 +11,7 @@ import pkgutil
 from importlib.metadata import entry_points
 from types import ModuleType
 
-from noria.errors import UnknownNameError
+from noria.errors import UnknownNameError, UserError
 
 
 def names(shelf: str) -> list[str]:
@@ -36,7 +36,10 @@ def load(shelf: str, name: str) -> ModuleType:
     for point in entry_points(group=shelf):
         if point.name == name:
             module = point.load()
-            assert isinstance(module, ModuleType)
+            if not isinstance(module, ModuleType):
+                raise UserError(
+                    f"The entry point {name!r} = {point.value!r} of {shelf} is a {type(module).__name__}, not a module."
+                )
             return module
     require(shelf, name)
     return importlib.import_module(f"{shelf}.{name}")

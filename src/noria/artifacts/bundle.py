@@ -92,6 +92,7 @@ class Bundle:
         """
         for entry in self.manifest.files:
             if entry.format == format_name:
+                _require_named(entry)
                 require_intact(self.path, entry.sha256, remedy=REMEDY)
                 return self.path / entry.path
         raise UnknownNameError("file format in this bundle", format_name, self.formats)
@@ -114,6 +115,12 @@ class Bundle:
             for f in self.manifest.files
         )
         return f"<p><b>{escape(self.manifest.name)}</b>, {len(self.labels)} labels</p><table>{rows}</table>"
+
+
+def _require_named(entry: ExportedFile) -> None:
+    """Raise ArtifactError where the checksums are those of other files than the one that would be opened."""
+    if not entry.sha256 or not all(name == entry.path or name.startswith(f"{entry.path}/") for name in entry.sha256):
+        raise ArtifactError(f"{MANIFEST} gives no SHA-256 of {entry.path!r} itself. It was not made by Noria. {REMEDY}")
 
 
 def save_manifest(folder: Path, manifest: BundleManifest) -> None:

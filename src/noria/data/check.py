@@ -26,7 +26,7 @@ from noria.data.inspection import Inspected, InspectionCache, inspect_files
 from noria.data.readers import Listing, find_reader
 from noria.data.split import STRICTEST, Item, Ratios, assign
 
-__all__ = ["InspectionCache", "check"]
+__all__ = ["KINDS", "InspectionCache", "check"]
 
 _SHOWN = 20  # examples named in a finding; all of them stand in the set-aside list
 _IMBALANCE = 10.0  # largest class / smallest class
@@ -73,6 +73,13 @@ _SET_ASIDE: Mapping[str, tuple[Severity, str, str]] = {
         "(test is kept before validation, validation before train).",
         "Figures that were measured on this split before may be too good.",
     ),
+}
+# Every kind of finding that there can be: those above, those of `obstacles`, those below, and the readers'.
+KINDS = frozenset(_SET_ASIDE) | {
+    *("nothing_usable", "single_class", "too_few_pictures", "empty_train_split"),
+    *("labels_spelled_alike", "labels_differ_by_case", "exact_duplicates"),
+    *("empty_class", "tiny_class", "imbalance", "too_few_for_split"),
+    *("given_split", "repeated_rows", "ignored_columns"),
 }
 
 

@@ -9,16 +9,26 @@ import keras
 
 from noria.artifacts.files import read_json, sha256_file, write_atomic, write_json
 from noria.convert import to_litert
+from noria.errors import ArtifactError
 
 
 def engine_file(backbone: keras.Model, fingerprint: str, folder: Path) -> Path:
     """Return the path of the converted backbone; one that is damaged or was half written is made again."""
     path = folder / f"{fingerprint}.tflite"
     seal = folder / f"{fingerprint}.json"
-    if path.is_file() and seal.is_file() and read_json(seal).get("sha256") == sha256_file(path):
+    if path.is_file() and _sealed(seal) == sha256_file(path):
         os.utime(path)  # so that `noria cache` can tell what is still used
         return path
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(path, to_litert(backbone))
     write_json(seal, {"sha256": sha256_file(path)})
     return path
+
+
+def _sealed(seal: Path) -> str | None:
+    """Return the SHA-256 that was written beside an engine, or None where that cannot be read."""
+    try:
+        facts = read_json(seal)
+    except ArtifactError:
+        return None
+    return facts.get("sha256") if isinstance(facts, dict) else None

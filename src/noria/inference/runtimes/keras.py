@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.quiet import load_tensorflow
+
 FORMAT = "keras"
 REQUIRES = "tensorflow"
 EXTRA = "train"
@@ -27,6 +29,7 @@ class KerasSession:
     """One loaded model."""
 
     def __init__(self, path: Path) -> None:
+        load_tensorflow()
         import keras
 
         self._model = keras.saving.load_model(path, compile=False, safe_mode=True)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.quiet import load_tensorflow
+
 FORMAT = "savedmodel"
 REQUIRES = "tensorflow"
 EXTRA = "train"
@@ -27,6 +29,7 @@ class SavedModelSession:
     """The default signature: raw bytes in, `scores` out."""
 
     def __init__(self, path: Path) -> None:
+        load_tensorflow()
         import tensorflow as tf
 
         self._constant = tf.constant

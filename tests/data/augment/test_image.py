@@ -1,0 +1,200 @@
+"""Varied views of a training picture: decided by the key alone, and each range does what its name says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from noria.data.augment.image import AUTO_BUDGET, MOST_VIEWS, Settings, number_of_views, vary
+
+Pixels = NDArray[np.uint8]
+SIDE = 64
+STILL: dict[str, Any] = {
+    "horizontal_flip": False,
+    "rotation_range": 0,
+    "width_shift_range": 0,
+    "height_shift_range": 0,
+    "zoom_range": 0,
+    "brightness_range": (1, 1),
+    "contrast_range": (1, 1),
+}
+KEYS = [f"picture:{number}" for number in range(40)]
+
+
+@pytest.fixture(scope="module")
+def noise() -> Pixels:
+    return np.random.default_rng(0).integers(0, 256, (SIDE, SIDE + 16, 3), np.uint8)
+
+
+def only(**settings: Any) -> Settings:
+    """Nothing varies but what is named."""
+    return Settings(**{**STILL, **settings})
+
+
+def spot(x: float, y: float, *, size: int = SIDE, radius: int = 3) -> Pixels:
+    """A white spot on black."""
+    rows, columns = np.mgrid[:size, :size]
+    inside = (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
+    return np.repeat(np.where(inside, 255, 0).astype(np.uint8)[..., np.newaxis], 3, axis=2)
+
+
+def centre_of_light(array: Pixels) -> tuple[float, float]:
+    """Where the light is, from the middle of the picture: x to the right, y down."""
+    light = array.astype(np.float64).sum(axis=2)
+    rows, columns = np.mgrid[: array.shape[0], : array.shape[1]]
+    middle_y, middle_x = (array.shape[0] - 1) / 2, (array.shape[1] - 1) / 2
+    return float((columns * light).sum() / light.sum() - middle_x), float((rows * light).sum() / light.sum() - middle_y)
+
+
+def test_the_same_key_gives_the_same_pixels_in_another_process(noise: Pixels) -> None:
+    code = (
+        "import hashlib, numpy as np; from noria.data.augment.image import Settings, vary;"
+        f"noise = np.random.default_rng(0).integers(0, 256, ({SIDE}, {SIDE + 16}, 3), np.uint8);"
+        "print(hashlib.sha256(vary(noise, Settings(), 'a:1').tobytes()).hexdigest())"
+    )
+    answers = {
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    }
+    assert len(answers) == 1
+    assert vary(noise, Settings(), "a:1").tobytes() == vary(noise, Settings(), "a:1").tobytes()
+
+
+def test_another_key_gives_other_pixels(noise: Pixels) -> None:
+    views = {vary(noise, Settings(), key).tobytes() for key in KEYS}
+    assert len(views) == len(KEYS)
+
+
+def test_views_keep_shape_and_type_and_leave_the_picture_alone(noise: Pixels) -> None:
+    before = noise.copy()
+    for key in KEYS:
+        view = vary(noise, Settings(vertical_flip=True), key)
+        assert (view.shape, view.dtype) == (noise.shape, np.uint8)
+        assert view.flags.c_contiguous
+    np.testing.assert_array_equal(noise, before)
+
+
+@pytest.mark.parametrize("key", KEYS[:5])
+def test_all_ranges_at_zero_change_nothing(noise: Pixels, key: str) -> None:
+    np.testing.assert_array_equal(vary(noise, only(), key), noise)
+
+
+def test_horizontal_flip_mirrors_left_and_right_half_of_the_time(noise: Pixels) -> None:
+    views = [vary(noise, only(horizontal_flip=True), key) for key in KEYS]
+    mirrored = [np.array_equal(view, noise[:, ::-1]) for view in views]
+    assert all(one or np.array_equal(view, noise) for one, view in zip(mirrored, views, strict=True))
+    assert 10 <= sum(mirrored) <= 30
+
+
+def test_vertical_flip_mirrors_top_and_bottom_half_of_the_time(noise: Pixels) -> None:
+    views = [vary(noise, only(vertical_flip=True), key) for key in KEYS]
+    mirrored = [np.array_equal(view, noise[::-1]) for view in views]
+    assert all(one or np.array_equal(view, noise) for one, view in zip(mirrored, views, strict=True))
+    assert 10 <= sum(mirrored) <= 30
+
+
+def test_rotation_turns_about_the_centre_by_at_most_its_range_to_either_side() -> None:
+    right = spot(SIDE / 2 - 0.5 + 20, SIDE / 2 - 0.5)
+    angles = []
+    for key in KEYS:
+        x, y = centre_of_light(vary(right, only(rotation_range=90, fill_mode="constant"), key))
+        assert np.hypot(x, y) == pytest.approx(20, abs=0.7)  # the distance from the centre stays
+        angles.append(np.degrees(np.arctan2(-y, x)))
+    assert max(angles) <= 91
+    assert min(angles) >= -91
+    assert max(angles) > 60
+    assert min(angles) < -60
+
+
+def test_a_turn_moves_all_points_alike() -> None:
+    """Right, top, left and bottom stay in that order: a rotation, not a mirror image."""
+    middle = SIDE / 2 - 0.5
+    points = [(20, 0), (0, -20), (-20, 0), (0, 20)]
+    for key in KEYS[:10]:
+        turned = [
+            centre_of_light(vary(spot(middle + x, middle + y), only(rotation_range=180, fill_mode="constant"), key))
+            for x, y in points
+        ]
+        angles = np.degrees([np.arctan2(-y, x) for x, y in turned])
+        np.testing.assert_allclose((angles - angles[0]) % 360, [0, 90, 180, 270], atol=3)
+
+
+@pytest.mark.parametrize(("setting", "axis"), [("width_shift_range", 0), ("height_shift_range", 1)])
+def test_a_shift_moves_along_its_axis_by_at_most_its_fraction(setting: str, axis: int) -> None:
+    middle = SIDE / 2 - 0.5
+    moved = [centre_of_light(vary(spot(middle, middle), only(**{setting: 0.25}), key)) for key in KEYS]
+    along, across = [one[axis] for one in moved], [one[1 - axis] for one in moved]
+    assert max(np.abs(across)) < 0.1
+    assert max(np.abs(along)) <= SIDE * 0.25 + 0.1
+    assert max(along) > SIDE * 0.15
+    assert min(along) < -SIDE * 0.15
+
+
+def test_zoom_moves_a_point_away_from_or_towards_the_centre() -> None:
+    middle = SIDE / 2 - 0.5
+    distances = [
+        centre_of_light(vary(spot(middle + 16, middle), only(zoom_range=0.25, fill_mode="constant"), key))[0]
+        for key in KEYS
+    ]
+    assert 16 * 0.74 < min(distances) < 16 * 0.85
+    assert 16 * 1.15 < max(distances) < 16 * 1.26
+
+
+def test_brightness_multiplies_and_stays_within_bytes() -> None:
+    grey = np.full((8, 8, 3), 200, np.uint8)
+    values = [int(vary(grey, only(brightness_range=(0.5, 1.5)), key)[0, 0, 0]) for key in KEYS]
+    assert 100 <= min(values) < 140
+    assert max(values) == 255  # 300 would have wrapped to 44
+
+
+def test_contrast_stretches_about_the_mean() -> None:
+    halves = np.zeros((8, 8, 3), np.uint8)
+    halves[:, :4], halves[:, 4:] = 100, 150
+    for key in KEYS[:10]:
+        view = vary(halves, only(contrast_range=(2, 2)), key)
+        assert (int(view[0, 0, 0]), int(view[0, 7, 0])) == (75, 175)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "nearest"])
+def test_edges_that_move_in_are_filled_with_picture(mode: str) -> None:
+    white = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    settings = Settings(rotation_range=180, width_shift_range=0.3, brightness_range=(1, 1), contrast_range=(1, 1))
+    for key in KEYS[:10]:
+        assert vary(white, settings.model_copy(update={"fill_mode": mode}), key).min() == 255
+
+
+def test_constant_edges_are_black() -> None:
+    white = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    assert min(vary(white, only(width_shift_range=0.5, fill_mode="constant"), key).min() for key in KEYS) == 0
+
+
+@pytest.mark.parametrize(
+    ("examples", "views"),
+    [(1, MOST_VIEWS), (AUTO_BUDGET // MOST_VIEWS, MOST_VIEWS), (1_000, 2), (AUTO_BUDGET, 1), (AUTO_BUDGET + 1, 0)],
+)
+def test_auto_gives_many_views_to_few_pictures_and_none_to_thousands(examples: int, views: int) -> None:
+    assert number_of_views(Settings(), examples) == views
+
+
+def test_auto_stays_within_its_budget_and_survives_no_pictures() -> None:
+    assert all(number_of_views(Settings(), count) * count <= AUTO_BUDGET for count in range(1, 5_000, 37))
+    assert number_of_views(Settings(), 0) == MOST_VIEWS
+
+
+def test_a_stated_number_of_views_is_kept() -> None:
+    assert [number_of_views(Settings(views=views), 100_000) for views in (0, 3, 64)] == [0, 3, 64]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"views": 65}, {"views": -1}, {"views": "many"}, {"rotation_range": 181}, {"zoom_range": 1}, {"flip": True}],
+)
+def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Settings(**wrong)

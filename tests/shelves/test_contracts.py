@@ -1,0 +1,204 @@
+"""One contract suite for each shelf: whatever its members are, they offer what the shelf's docstring promises."""
+
+from __future__ import annotations
+
+import inspect
+import io
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import BaseModel
+
+from noria import models, plugins
+from noria.contracts import Scored
+from noria.errors import UnreadableInputError
+from noria.inference import runtimes
+
+
+def members(shelf: str) -> list[Any]:
+    """Return the parameters of a test: every member of a shelf."""
+    return [pytest.param(name, id=name) for name in plugins.names(shelf)]
+
+
+def photo(side: int = 24) -> bytes:
+    target = io.BytesIO()
+    Image.effect_noise((side, side), 60).convert("RGB").save(target, "PNG")
+    return target.getvalue()
+
+
+def parameters(function: Any) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+@pytest.mark.parametrize("name", members("noria.tasks"))
+def test_a_task_is_a_row_of_names_that_stand_on_shelves(name: str) -> None:
+    task = plugins.load("noria.tasks", name)
+    assert task.TITLE
+    for reader in task.READERS:
+        plugins.require("noria.data.readers", reader)
+    plugins.require("noria.inputs", task.INPUT)
+    plugins.require("noria.export.graphs", task.INPUT)
+    plugins.require("noria.answers", task.ANSWER)
+    plugins.require("noria.data.augment", task.AUGMENT)
+    plugins.require("noria.evaluation.metrics", task.METRICS)
+    plugins.require("noria.training.strategies", task.STRATEGY)
+    assert models.card(task.MODEL).name == task.MODEL
+
+
+@pytest.mark.parametrize("name", members("noria.data.readers"))
+def test_a_reader_knows_its_own_and_refuses_the_rest(name: str, tmp_path: Path) -> None:
+    reader = plugins.load("noria.data.readers", name)
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+    (tmp_path / "text.bin").write_bytes(b"\0\1")
+    assert reader.recognises(nothing) is False
+    assert reader.recognises(tmp_path / "text.bin") is False
+    assert parameters(reader.read) == ["path"]
+
+
+@pytest.mark.parametrize("name", members("noria.inputs"))
+def test_an_input_reads_a_good_example_and_refuses_a_bad_one(name: str) -> None:
+    module = plugins.load("noria.inputs", name)
+    settings = module.Settings()
+    assert isinstance(settings, BaseModel)
+    assert module.Settings.model_validate(settings.model_dump(mode="json")) == settings
+    array = module.read(photo(), settings)
+    assert array.dtype == np.uint8
+    assert np.array_equal(array, module.read(photo_again := photo(), settings)) is (photo_again == photo())
+    assert module.inspect(photo(), settings).content_sha256
+    assert 0 < len(module.encode_preview(photo(), 16)) < 10_000
+    assert module.variants(photo())
+    for bad in (b"", b"\0" * 100, photo()[:40]):
+        for function in (module.read, module.inspect):
+            with pytest.raises(UnreadableInputError):
+                function(bad, settings)
+
+
+@pytest.mark.parametrize("name", members("noria.inputs"))
+def test_settings_of_an_input_are_frozen_and_admit_no_unknown_key(name: str) -> None:
+    kind = plugins.load("noria.inputs", name).Settings
+    assert kind.model_config["frozen"] is True
+    assert kind.model_config["extra"] == "forbid"
+
+
+@pytest.mark.parametrize("name", members("noria.answers"))
+def test_an_answer_names_the_best_label_first(name: str) -> None:
+    answer = plugins.load("noria.answers", name).answer
+    told = answer(np.array([0.1, 0.7, 0.2], np.float32), ["a", "b", "c"], top=2)
+    assert told["label"] == "b"
+    assert [label for label, _ in told["top"]] == ["b", "c"]
+    assert told["confidence"] == pytest.approx(0.7)
+    assert answer(np.array([0.5, 0.5], np.float32), ["first", "second"])["label"] == "first"
+
+
+@pytest.mark.parametrize("name", members("noria.data.augment"))
+def test_an_augmentation_is_decided_by_its_settings_and_key(name: str) -> None:
+    module = plugins.load("noria.data.augment", name)
+    settings = module.Settings()
+    array = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    once, again, other = (module.vary(array, settings, key) for key in ("one", "one", "two"))
+    assert (once.shape, once.dtype) == (array.shape, array.dtype)
+    assert np.array_equal(once, again)
+    assert not np.array_equal(once, other)
+    assert isinstance(module.RECIPE, int)
+    assert 0 <= module.number_of_views(settings, 10) <= 64
+    assert module.number_of_views(settings.model_copy(update={"views": 3}), 10**6) == 3
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_a_model_has_a_card_with_its_size_licence_and_source(name: str) -> None:
+    card = models.card(name)
+    assert card.name == name
+    assert 32 <= card.image_size <= 1024
+    assert card.parameters is None or card.parameters > 100_000
+    assert card.licence and card.weights_source
+    assert parameters(models.find(name).build_backbone) == ["name", "image_size", "weights"]
+
+
+@pytest.mark.parametrize("name", members("noria.models"))
+def test_a_family_of_models_offers_its_names_and_no_name_twice(name: str) -> None:
+    family = plugins.load("noria.models", name)
+    assert family.NAMES
+    assert len(models.names()) == len(set(models.names()))
+    assert set(family.NAMES) <= set(models.names())
+
+
+@pytest.mark.parametrize("name", members("noria.training.strategies"))
+def test_a_strategy_trains_a_job(name: str) -> None:
+    assert parameters(plugins.load("noria.training.strategies", name).train) == ["job", "store", "progress"]
+
+
+@pytest.mark.parametrize("name", members("noria.evaluation.metrics"))
+def test_metrics_are_facts_that_json_can_hold(name: str) -> None:
+    import orjson
+
+    scores = np.array([[0.8, 0.2], [0.4, 0.6], [0.9, 0.1]], np.float32)
+    scored = Scored(("x", "y", "z"), ("a", "b"), np.array([0, 1, 1], np.int64), scores)
+    told = plugins.load("noria.evaluation.metrics", name).measure(scored)
+    assert told["num_examples"] == 3
+    assert told["accuracy"] == pytest.approx(2 / 3)
+    low, high = told["interval"]
+    assert low < told["accuracy"] < high
+    assert orjson.loads(orjson.dumps(told)) == told
+
+
+@pytest.mark.parametrize("name", members("noria.export.formats"))
+def test_a_format_has_a_place_tolerances_and_an_engine(name: str) -> None:
+    member = plugins.load("noria.export.formats", name)
+    assert member.PATH and not Path(member.PATH).is_absolute()
+    assert set(member.TOLERANCES) == {"agreement", "score_difference", "accuracy_loss"}
+    assert 0.8 <= member.TOLERANCES["agreement"] <= 1
+    assert 0 <= member.TOLERANCES["accuracy_loss"] <= 0.02
+    assert parameters(member.write) == ["source", "folder"]
+    assert name in {runtimes.member(runtime).FORMAT for runtime in runtimes.ranked()}
+
+
+def test_no_two_formats_write_to_the_same_place() -> None:
+    paths = [plugins.load("noria.export.formats", name).PATH for name in plugins.names("noria.export.formats")]
+    assert len(paths) == len(set(paths))
+
+
+@pytest.mark.parametrize("name", members("noria.export.graphs"))
+def test_every_graph_is_the_twin_of_an_input(name: str) -> None:
+    plugins.require("noria.inputs", name)
+    assert parameters(plugins.load("noria.export.graphs", name).decode)[1] == "settings"
+
+
+@pytest.mark.parametrize("name", members("noria.inference.runtimes"))
+def test_a_runtime_says_what_it_reads_needs_and_accepts(name: str) -> None:
+    member = runtimes.member(name)
+    plugins.require("noria.export.formats", member.FORMAT)
+    assert member.ACCEPTS in ("arrays", "bytes")
+    assert isinstance(member.BATCH, int) and member.BATCH >= 1
+    assert isinstance(member.PARALLEL, bool)
+    assert isinstance(member.EXTRA, str)
+    assert parameters(member.open_session) == ["path", "threads"]
+    assert runtimes.is_installed(name) is (find_spec(member.REQUIRES) is not None)
+
+
+def test_no_two_runtimes_have_the_same_rank_and_the_first_needs_no_extra() -> None:
+    ranks = [runtimes.member(name).RANK for name in runtimes.ranked()]
+    assert len(ranks) == len(set(ranks))
+    assert runtimes.member(runtimes.ranked()[0]).EXTRA == ""
+
+
+@pytest.mark.parametrize("name", members("noria.inference.runtimes"))
+def test_a_runtime_answers_the_golden_examples_of_a_bundle(name: str, bundle: Any) -> None:
+    from noria.inference.predictor import Input, Predictor
+
+    if not runtimes.is_installed(name):
+        pytest.skip(f"{runtimes.member(name).REQUIRES} is not installed")
+    golden = bundle.golden_inputs()
+    results = list(Predictor(bundle, runtime=name).results(Input(str(at), data) for at, data in enumerate(golden)))
+    assert [result.name for result in results] == list(map(str, range(len(golden))))
+    scores = np.stack([result.scores for result in results])
+    assert scores.dtype == np.float32
+    assert np.allclose(scores.sum(axis=1), 1, atol=0.05)
+    expected = np.array([one.scores for one in bundle.manifest.golden])
+    close = bundle.manifest.tolerances[runtimes.member(name).FORMAT]
+    assert np.abs(scores - expected).max() <= close["score_difference"]
+    assert (scores.argmax(axis=1) == expected.argmax(axis=1)).mean() >= min(close["agreement"], 0.8)

@@ -1,25 +1,31 @@
 """A content-addressed cache in one SQLite file: (space, key) -> bytes, each entry with its own checksum.
 
-A damaged entry reads as absent, a damaged file is put aside and begun anew: a cache may cost time, never be wrong.
-Commits are whole, so a process killed at any moment leaves all that was committed before.
+It may cost time, but is never wrong and never stands in the way: a damaged entry counts as absent, a damaged file is
+put aside and a new one begun, and on a full or read-only disk work goes on without it; `trouble` then says so.
+Commits are whole, so a process that is killed leaves all that was committed before.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import Any, TypeVar
 
 from platformdirs import user_cache_path
 
-from noria.errors import NoriaError
-
-SCHEMA_VERSION = 1
 LOOKUP = 500  # keys in one query; SQLite admits 999 variables in its oldest builds
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_TABLE = """CREATE TABLE IF NOT EXISTS entries_1 (
+    space TEXT, key BLOB, value BLOB, checksum INTEGER, PRIMARY KEY (space, key))"""
+
+T = TypeVar("T")
 
 
 def cache_folder() -> Path:
@@ -28,98 +34,100 @@ def cache_folder() -> Path:
 
 
 class Store:
-    """One open cache file. Used by one thread; several processes may share the file."""
+    """One open cache file; several processes and threads may use it at once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = self._open()
-        except (OSError, sqlite3.OperationalError) as error:
-            raise NoriaError(
-                f"The cache {path} cannot be written: {error}. Set NORIA_CACHE to a folder that can."
-            ) from None
+        self.trouble = ""
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._open()
 
     def get_many(self, space: str, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """Return the intact entries among `keys`."""
         wanted = list(keys)
-        found: dict[bytes, bytes] = {}
+        rows: list[tuple[bytes, Any, int]] = []
         for start in range(0, len(wanted), LOOKUP):
-            part = wanted[start : start + LOOKUP]
-            for key, value, checksum in self._select(space, part):
-                if zlib.crc32(key + value) == checksum:
-                    found[key] = value
-        return found
+            rows += self._attempt(partial(_select, space, wanted[start : start + LOOKUP]), [])
+        return {
+            key: value
+            for key, value, checksum in rows
+            if isinstance(value, bytes) and zlib.crc32(key + value) == checksum
+        }
 
     def put_many(self, space: str, entries: Mapping[bytes, bytes]) -> None:
         """Add or replace entries in one transaction."""
         rows = [(space, key, value, zlib.crc32(key + value)) for key, value in entries.items()]
-        try:
-            with self._connection:
-                self._connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)", rows)
-        except sqlite3.DatabaseError as error:
-            raise NoriaError(f"The cache {self.path} cannot be written: {error}. Is the disk full?") from None
 
-    def sizes(self) -> list[tuple[str, int, int]]:
-        """Return (space, entries, bytes) for each space."""
-        query = "SELECT space, COUNT(*), SUM(LENGTH(value)) FROM entries GROUP BY space ORDER BY space"
-        return list(self._connection.execute(query))
+        def write(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.executemany("INSERT OR REPLACE INTO entries_1 VALUES (?, ?, ?, ?)", rows)
+
+        if rows:
+            self._attempt(write, None)
 
     def close(self) -> None:
-        self._connection.close()
+        with self._lock:
+            self._disconnect()
 
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _open(self) -> sqlite3.Connection:
-        try:
-            return _connect(self.path)
-        except sqlite3.OperationalError:
-            raise  # locked or not writable: the file itself may be well
-        except sqlite3.DatabaseError:
-            _put_aside(self.path)
-            return _connect(self.path)
+    def _attempt(self, action: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        with self._lock:
+            if self._connection is None:
+                return otherwise
+            try:
+                return action(self._connection)
+            except sqlite3.DatabaseError as error:
+                self._after(error)
+                return otherwise
 
-    def _select(self, space: str, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes, int]]:
-        marks = ",".join("?" * len(keys))
-        query = f"SELECT key, value, checksum FROM entries WHERE space = ? AND key IN ({marks})"
+    def _open(self) -> None:
         try:
-            yield from self._connection.execute(query, (space, *keys))
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:
-            # Found damaged while reading: what was read before it was intact, the rest is computed again.
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._connect()
+        except sqlite3.DatabaseError as error:
+            self._after(error)
+        except OSError as error:
+            self.trouble = f"The cache {self.path} is not used: {error.strerror}."
+
+    def _connect(self) -> None:
+        # One connection for all threads; the lock takes turns.
+        self._connection = sqlite3.connect(self.path, timeout=30, check_same_thread=False)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        with self._connection:
+            self._connection.execute(_TABLE)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
             self._connection.close()
-            _put_aside(self.path)
-            self._connection = _connect(self.path)
+            self._connection = None
+
+    def _after(self, error: sqlite3.DatabaseError) -> None:
+        """Begin anew where the file is damaged; otherwise go on without a cache."""
+        damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+        self._disconnect()
+        if not damaged or self.trouble:
+            self.trouble = f"The cache {self.path} is not used: {error}."
+            return
+        aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
+        self.trouble = f"The cache {self.path} was damaged ({error}); it was put aside as {aside.name} and begun anew."
+        try:
+            for suffix in ("-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            self.path.replace(aside)
+            self._connect()
+        except (OSError, sqlite3.DatabaseError) as again:
+            self._disconnect()
+            self.trouble = f"The cache {self.path} is damaged and cannot be begun anew: {again}."
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=60, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, SCHEMA_VERSION):
-            raise sqlite3.DatabaseError(f"schema version {version}")
-        with connection:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS entries (space TEXT, key BLOB, value BLOB, checksum INTEGER, "
-                "PRIMARY KEY (space, key))"
-            )
-            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-    except sqlite3.DatabaseError:
-        connection.close()
-        raise
-    return connection
-
-
-def _put_aside(path: Path) -> None:
-    path.replace(path.with_name(f"{path.name}.damaged-{time.time_ns()}"))
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+def _select(space: str, keys: list[bytes], connection: sqlite3.Connection) -> list[tuple[bytes, Any, int]]:
+    marks = ",".join("?" * len(keys))
+    query = f"SELECT key, value, checksum FROM entries_1 WHERE space = ? AND key IN ({marks})"
+    return list(connection.execute(query, (space, *keys)))

@@ -7,13 +7,10 @@ engine. What was computed is committed every few seconds, so a killed run goes o
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +20,7 @@ from numpy.typing import NDArray
 from noria.artifacts.store import Store
 from noria.contracts import Progress, Session
 from noria.errors import DataError
+from noria.ordered import ordered_map
 
 COMMIT_SECONDS = 2.0
 
@@ -107,29 +105,18 @@ def _missing_views(item: Wanted, vectors: dict[ViewKey, Vector]) -> tuple[int, .
 def _in_parallel(
     missing: Sequence[tuple[Wanted, tuple[int, ...]]], extractor: Extractor, workers: int
 ) -> Iterator[dict[ViewKey, Vector]]:
-    """Each worker reads, decodes, varies and infers one picture at a time with a session of its own.
-
-    Decoding and inference both let go of Python's lock, so threads are enough, and pictures in flight are few.
-    """
+    """Each thread reads, decodes, varies and infers one picture at a time with a session of its own."""
     local = threading.local()
 
-    def work(item: Wanted, views: tuple[int, ...]) -> dict[ViewKey, Vector]:
+    def work(entry: tuple[Wanted, tuple[int, ...]]) -> dict[ViewKey, Vector]:
+        item, views = entry
         if not hasattr(local, "session"):
             local.session = extractor.open_session()
         pixels = extractor.read(_unchanged_bytes(item))
         arrays = [extractor.vary(pixels, f"{item.sha256}:{view}") if view else pixels for view in views]
         return {(item.sha256, view): row for view, row in zip(views, local.session.run(arrays), strict=True)}
 
-    with ThreadPoolExecutor(workers, thread_name_prefix="features") as pool:
-        queue: deque[Future[dict[ViewKey, Vector]]] = deque()
-        source = iter(missing)
-        try:
-            queue.extend(pool.submit(work, *entry) for entry in itertools.islice(source, workers * 4))
-            while queue:
-                yield queue.popleft().result()
-                queue.extend(pool.submit(work, *entry) for entry in itertools.islice(source, 1))
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return ordered_map(work, missing, threads=workers)
 
 
 def _unchanged_bytes(item: Wanted) -> bytes:

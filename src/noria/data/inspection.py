@@ -8,29 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
+from noria.artifacts.store import Store
 from noria.contracts import Progress, Silent
 from noria.errors import UnreadableInputError
+from noria.ordered import ordered_map
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 _LARGE_BYTES = 32 * 1024 * 1024  # larger files are read one at a time
 _FLUSH_EVERY = 500
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_TABLE = """CREATE TABLE IF NOT EXISTS inspections_1 (
-    scope TEXT, sha256 TEXT, outcome BLOB, checksum BLOB, PRIMARY KEY (scope, sha256)) WITHOUT ROWID"""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,131 +59,67 @@ def inspect_files(
     inspector = _Inspector(inspect, scope, cache)
     threads = workers or len(os.sched_getaffinity(0))
     outcomes = []
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="inspect")
     try:
         with (progress or Silent()).track("check pictures", len(paths)) as advance:
-            for outcome in _in_order(pool, inspector.inspect, paths, waiting=32 * threads):
+            for outcome in ordered_map(inspector.inspect, paths, threads=threads):
                 outcomes.append(outcome)
                 advance(1)
     finally:
-        # After Ctrl-C: at most one file for each thread is finished, and what was learnt is kept.
-        pool.shutdown(wait=True, cancel_futures=True)
         if cache is not None:
-            cache.flush()
+            cache.flush()  # also after Ctrl-C: what was learnt is kept
     if progress is not None and cache is not None and cache.trouble:
         progress.note(cache.trouble)
     return outcomes
 
 
 class InspectionCache:
-    """Outcomes of inspections in one SQLite file, by (scope, SHA-256 of the file).
-
-    Several processes and threads may use it at once. It never stands in the way: a damaged file is put aside and a
-    new one begun, a damaged row counts as absent, and on a full or read-only disk work goes on without it;
-    `trouble` then says so.
-    """
+    """Outcomes of inspections in a Store, by (scope, SHA-256 of the file); used by several threads at once."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.trouble = ""
+        self._store = Store(path)
         self._lock = threading.Lock()
-        self._new: list[tuple[str, str, bytes, bytes]] = []
-        self._connection: sqlite3.Connection | None = None
-        self._open()
+        self._new: dict[str, dict[bytes, bytes]] = {}  # scope -> what is not written yet
+
+    @property
+    def trouble(self) -> str:
+        """Why the cache, or an earlier one, could not be used; empty where all is well."""
+        return self._store.trouble
 
     def get(self, scope: str, sha256: str) -> Inspected | None:
         """Return the outcome for a file, or None where there is none that can be trusted."""
-        query = "SELECT outcome, checksum FROM inspections_1 WHERE scope = ? AND sha256 = ?"
-        row = self._attempt(lambda connection: connection.execute(query, (scope, sha256)).fetchone(), None)
-        if row is None or not isinstance(row[0], bytes) or row[1] != _checksum(scope, sha256, row[0]):
-            return None
-        return Inspected(sha256, **orjson.loads(row[0]))
+        key = bytes.fromhex(sha256)
+        value = self._store.get_many(scope, [key]).get(key)
+        return Inspected(sha256, **orjson.loads(value)) if value is not None else None
 
     def put(self, scope: str, outcome: Inspected) -> None:
         """Keep an outcome. It is written with others, at the latest by `flush`."""
         if outcome.sha256 is None:
             return
         value = {"content_sha256": outcome.content_sha256, "facts": dict(outcome.facts), "reason": outcome.reason}
-        content = orjson.dumps(value)
         with self._lock:
-            self._new.append((scope, outcome.sha256, content, _checksum(scope, outcome.sha256, content)))
-            full = len(self._new) >= _FLUSH_EVERY
+            new = self._new.setdefault(scope, {})
+            new[bytes.fromhex(outcome.sha256)] = orjson.dumps(value)
+            full = len(new) >= _FLUSH_EVERY
         if full:
             self.flush()
 
     def flush(self) -> None:
         """Write what is new, in one short transaction."""
         with self._lock:
-            rows, self._new = self._new, []
-
-        def write(connection: sqlite3.Connection) -> None:
-            with connection:
-                connection.executemany("INSERT OR REPLACE INTO inspections_1 VALUES (?, ?, ?, ?)", rows)
-
-        if rows:
-            self._attempt(write, None)
+            waiting, self._new = self._new, {}
+        for scope, entries in waiting.items():
+            self._store.put_many(scope, entries)
 
     def close(self) -> None:
         """Write what is new and let go of the file."""
         self.flush()
-        with self._lock:
-            self._disconnect()
+        self._store.close()
 
     def __enter__(self) -> InspectionCache:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
-
-    def _attempt(self, action: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
-        with self._lock:
-            if self._connection is None:
-                return otherwise
-            try:
-                return action(self._connection)
-            except sqlite3.DatabaseError as error:
-                self._after(error)
-                return otherwise
-
-    def _open(self) -> None:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._connect()
-        except sqlite3.DatabaseError as error:
-            self._after(error)
-        except OSError as error:
-            self.trouble = f"The cache {self.path} is not used: {error.strerror}."
-
-    def _connect(self) -> None:
-        # One connection for all threads; the lock takes turns.
-        self._connection = sqlite3.connect(self.path, timeout=30, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        with self._connection:
-            self._connection.execute(_TABLE)
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _after(self, error: sqlite3.DatabaseError) -> None:
-        """Begin anew where the file is damaged; otherwise go on without a cache."""
-        damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
-        self._disconnect()
-        if not damaged or self.trouble:
-            self.trouble = f"The cache {self.path} is not used: {error}."
-            return
-        aside = self.path.with_name(self.path.name + ".damaged")
-        self.trouble = f"The cache {self.path} was damaged ({error}); it was put aside as {aside.name} and begun anew."
-        try:
-            for suffix in ("-wal", "-shm"):
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-            self.path.replace(aside)
-            self._connect()
-        except (OSError, sqlite3.DatabaseError) as again:
-            self._disconnect()
-            self.trouble = f"The cache {self.path} is damaged and cannot be begun anew: {again}."
 
 
 class _Inspector:
@@ -228,20 +158,3 @@ class _Inspector:
         if self._cache:
             self._cache.put(self._scope, outcome)
         return outcome
-
-
-def _checksum(scope: str, sha256: str, content: bytes) -> bytes:
-    return hashlib.sha256(b"\0".join((scope.encode(), sha256.encode(), content))).digest()[:16]
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, function: Callable[[Path], Inspected], paths: Iterable[Path], *, waiting: int
-) -> Iterator[Inspected]:
-    """Map in threads with at most `waiting` calls under way or done and not yet taken."""
-    futures: deque[Future[Inspected]] = deque()
-    for path in paths:
-        futures.append(pool.submit(function, path))
-        if len(futures) >= waiting:
-            yield futures.popleft().result()
-    while futures:
-        yield futures.popleft().result()

@@ -1,10 +1,11 @@
-"""A run -> a bundle: every format is written, hashed, and compared with the Keras model before it may be called good."""
+"""A run -> a bundle: every format is written, hashed, and compared with the Keras model before it is called good."""
 
 from __future__ import annotations
 
 import datetime
 import random
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-import noria
 from noria import plugins
 from noria.artifacts.bundle import (
     MANIFEST,
@@ -128,7 +128,7 @@ def _manifest(
 ) -> BundleManifest:
     facts = run.manifest
     return BundleManifest(
-        noria=noria.__version__,
+        noria=version("noria"),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         name=name,
         task=facts.task,

@@ -8,9 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from noria.artifacts.run import Run
 from noria.contracts import Session
 from noria.errors import ArtifactError, MissingExtraError, UnreadableInputError
 from noria.inference import runtimes
+from noria.ordered import ordered_map
 
 MAX_INPUT_BYTES = 512 * 1024 * 1024
 
@@ -74,16 +73,8 @@ class Predictor:
 
     def results(self, inputs: Iterable[Input]) -> Iterator[Result]:
         """Yield the scores of each input, in order; a bounded number of inputs is in memory at once."""
-        chunks = _chunks(inputs, self._engine.BATCH)
-        with ThreadPoolExecutor(self._workers, thread_name_prefix="predict") as pool:
-            queue: deque[Future[list[Result]]] = deque()
-            try:
-                queue.extend(pool.submit(self.run, chunk) for chunk in itertools.islice(chunks, self._workers * 4))
-                while queue:
-                    yield from queue.popleft().result()
-                    queue.extend(pool.submit(self.run, chunk) for chunk in itertools.islice(chunks, 1))
-            finally:
-                pool.shutdown(cancel_futures=True)
+        for results in ordered_map(self.run, _chunks(inputs, self.batch), threads=self._workers):
+            yield from results
 
     @property
     def batch(self) -> int:

@@ -102,4 +102,4 @@ def _light(array: NDArray[np.uint8], brightness: float, contrast: float) -> NDAr
     # One table for all 256 values: a look-up is several times faster than float arithmetic on the picture.
     values = (np.arange(256, dtype=np.float32) - mean) * contrast + mean
     table = np.clip(np.rint(values * brightness), 0, 255).astype(np.uint8)
-    return table[array]
+    return np.asarray(table[array])

@@ -47,7 +47,7 @@ class LiteRTSession:
         output = self._interpreter.get_tensor(self._output["index"])[0]
         scale, zero_point = self._output["quantization"]
         if scale:
-            return (output.astype(np.float32) - zero_point) * np.float32(scale)
+            return np.asarray((output.astype(np.float32) - zero_point) * np.float32(scale), np.float32)
         return np.asarray(output, dtype=np.float32)
 
     def _quantise(self, array: NDArray[Any]) -> NDArray[Any]:
@@ -56,4 +56,4 @@ class LiteRTSession:
         if not scale:
             return array.astype(kind)
         limits = np.iinfo(kind)
-        return np.clip(np.rint(array / scale + zero_point), limits.min, limits.max).astype(kind)
+        return np.asarray(np.clip(np.rint(array / scale + zero_point), limits.min, limits.max), dtype=kind)

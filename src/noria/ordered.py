@@ -1,0 +1,32 @@
+"""A function and a stream of work -> its results in order, computed in a few threads, with bounded memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Work = TypeVar("Work")
+Result = TypeVar("Result")
+
+AHEAD = 8  # pieces of work for each thread that may be under way, or done and not yet taken
+
+
+def ordered_map(function: Callable[[Work], Result], source: Iterable[Work], *, threads: int) -> Iterator[Result]:
+    """Yield `function(work)` for each piece of work, in order.
+
+    Decoders and engines let go of Python's lock, so threads are enough. When the caller stops, by an error or Ctrl-C,
+    what has not begun is dropped; at most one piece for each thread is finished.
+    """
+    work = iter(source)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="noria")
+    queue: deque[Future[Result]] = deque()
+    try:
+        queue.extend(pool.submit(function, one) for one in itertools.islice(work, AHEAD * threads))
+        while queue:
+            yield queue.popleft().result()
+            queue.extend(pool.submit(function, one) for one in itertools.islice(work, 1))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -2,7 +2,7 @@
 
 Flowers, solar cells and steel surfaces, as they are (all square) and with every picture cut to another aspect between
 9:16 and 16:9; a head on frozen features, as `noria train` makes it. This table decides the defaults of `[input]`.
-`python bench/fit.py --limit 150` takes about 5 minutes on 2 cores, without a limit about 25.
+`python bench/fit.py --limit 150` takes about 5 minutes on 2 cores, without a limit about 15.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Deitsch et al., "Automatic classification of defective photovoltaic module cells in electroluminescence images", Solar
 Energy 185 (2019), fine-tuned a VGG-19 on 1,968 photos (75 %) and tested on 656. `python bench/solar.py` takes about
-8 minutes on 2 cores.
+12 minutes on 2 cores.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ PROTOCOL = """
 As in the paper: 2,624 photos, a quarter of them for testing, drawn at random within each of the eight cells of module
 kind (mono, poly) and defect probability (0, 33, 67, 100 %), and accuracy on the test quarter of both kinds together.
 What differs: (1) the published figure is of one draw of the authors', which is not given; here each seed is another.
-(2) The paper's network is a regression on the probability; here a cell from 50 % upwards is *defective*, below it
-*sound*, in training and in test, so cells of 33 % count as sound (the paper trains with unsure cells as *defective* of
-weight 33 or 67 %; how its test accuracy counts those of 33 % was not looked up). (3) The photos that choose (early stopping,
-regularisation, temperature) are taken from the training three quarters: one quarter of them by default, one ninth with
-the better settings. (4) One model for both kinds; nothing is known to it but the photo. Always answering *sound* is the
-floor. A cell is *sure* where its probability is 0 or 100 %.
+(2) The paper's network is a regression on the probability, and unsure cells are labelled *defective* with a weight
+of 33 or 67 %; here a cell from 50 % upwards is *defective*, below it *sound*, in training and in test, so cells of 33 %
+count as sound. How the published accuracy counts those was not verified; the column *sure* leaves them out. (3) The
+photos that choose (early stopping, regularisation, temperature) are taken from the training three quarters: a quarter
+of them by default, a ninth with the better settings. (4) One model for both kinds; nothing is known to it but the
+photo. Always answering *sound* is the floor. A cell is *sure* where its probability is 0 or 100 %.
 """
 
 

@@ -1,7 +1,7 @@
 """From the shell's prompt to the first answer: `noria predict BUNDLE ONE.jpg --json` against loading the Keras model.
 
 Each start is a process of its own, the two sides in turn, files warm in the system's cache. The aim is an answer in
-less than 1 s and 200 MiB. `python bench/startup.py` takes about 4 minutes on 2 cores.
+less than 1 s and 200 MiB. `python bench/startup.py` takes about 3 minutes on 2 cores.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ import noria
 from noria.artifacts.bundle import Bundle
 from noria.artifacts.run import Run
 from noria.config import load_config
+from noria.errors import ArtifactError
 
 NORIA = [sys.executable, "-m", "noria"]
 VERBS = ["init", "check", "train", "evaluate", "export", "verify", "predict", "demo"]
@@ -305,10 +306,9 @@ def test_a_wrong_name_for_a_good_model_is_told(
 
 def test_export_never_replaces_what_is_not_a_bundle(run: Run, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    for force in ([], ["--force"]):
-        done = call("export", run.path, "--out", tmp_path, "--formats", "keras", *force)
-        assert done.returncode == 2
-        assert "is there already" in done.stderr
+    for force in (False, True):
+        with pytest.raises(ArtifactError, match="is there already"):
+            noria.export(run, tmp_path, formats=["keras"], replace=force)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -333,7 +333,9 @@ def test_every_kind_of_finding_in_the_source_can_be_failed_on() -> None:
 
     from noria.data.check import KINDS
 
-    source = "".join(path.read_text() for path in Path(noria.__file__).parent.rglob("*.py"))
+    package = Path(noria.__file__).parent
+    files = [*(package / "data").rglob("*.py"), package / "artifacts" / "dataset.py"]
+    source = "".join(path.read_text(encoding="utf-8") for path in files)
     named = set(re.findall(r"(?:[Ff]inding|_obstacle)\(\s*\"(\w+)\"", source))
     assert len(named) > 8
     assert named <= KINDS

@@ -33,6 +33,7 @@ __all__ = ["check", "evaluate", "export", "open_bundle", "open_run", "predict", 
 PathLike = str | Path
 RUNS = Path("runs")
 STRATEGIES = "noria.training.strategies"
+FORMATS = "noria.export.formats"
 
 
 def check(data: PathLike, *, config: Config | None = None, progress: Progress | None = None) -> Dataset:
@@ -153,6 +154,8 @@ def export(
     settings = parse(opened.manifest.config).export
     if formats:
         settings = settings.model_copy(update={"formats": tuple(formats)})
+    for name in settings.formats:
+        plugins.require(FORMATS, name)  # before TensorFlow is loaded, which takes seconds
     load_tensorflow()
     from noria.export.build import build
 
@@ -283,6 +286,8 @@ def _train(dataset: Dataset, place: Path, config: Config, clock: _Clock, progres
     job, preview = _job(dataset, config)
     with folder_being_written(place) as folder, Store(cache_folder() / "features.sqlite") as store:
         trained = strategy.train(job, store=store, progress=progress)
+        if store.trouble:
+            progress.note(store.trouble)
         clock.seconds.update(trained.seconds)
         progress.note("writing model and report")
         write_run(

@@ -22,7 +22,7 @@ from platformdirs import user_cache_path
 
 LOOKUP = 500  # keys in one query; SQLite admits 999 variables in its oldest builds
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_TABLE = """CREATE TABLE IF NOT EXISTS entries_1 (
+_TABLE = """CREATE TABLE IF NOT EXISTS entries (
     space TEXT, key BLOB, value BLOB, checksum INTEGER, PRIMARY KEY (space, key))"""
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class Store:
 
         def write(connection: sqlite3.Connection) -> None:
             with connection:
-                connection.executemany("INSERT OR REPLACE INTO entries_1 VALUES (?, ?, ?, ?)", rows)
+                connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)", rows)
 
         if rows:
             self._attempt(write, None)
@@ -129,5 +129,5 @@ class Store:
 
 def _select(space: str, keys: list[bytes], connection: sqlite3.Connection) -> list[tuple[bytes, Any, int]]:
     marks = ",".join("?" * len(keys))
-    query = f"SELECT key, value, checksum FROM entries_1 WHERE space = ? AND key IN ({marks})"
+    query = f"SELECT key, value, checksum FROM entries WHERE space = ? AND key IN ({marks})"
     return list(connection.execute(query, (space, *keys)))

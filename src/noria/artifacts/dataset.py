@@ -69,6 +69,21 @@ class Dataset:
         """Where the file of an example lies on this machine."""
         return self.root / example.path
 
+    def read(self, example: Example) -> bytes:
+        """Return the bytes of an example's file.
+
+        Raises:
+            DataError: it is no longer there.
+        """
+        path = self.path_of(example)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise DataError(
+                f"{path} cannot be read: {error.strerror or error}. The pictures that a run was trained on stay where "
+                "they are; put them back, or train again on where they lie now."
+            ) from None
+
     def by_split(self, split: Split) -> tuple[Example, ...]:
         """The examples on one side, in order."""
         return tuple(example for example in self.examples if example.split == split)

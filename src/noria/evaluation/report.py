@@ -106,8 +106,7 @@ def facts(content: ReportContent) -> dict[str, Any]:
     }
     told["concerns"] = [asdict(concern) for concern in concerns(told)]
     told["verdict"] = _verdict(told)
-    plain = _plain(told)
-    assert isinstance(plain, dict)
+    plain: dict[str, Any] = _plain(told)
     return plain
 
 

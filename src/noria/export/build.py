@@ -88,7 +88,7 @@ def _calibration(
 ) -> list[NDArray[np.uint8]]:
     examples = sorted(dataset.by_split("train"), key=lambda one: one.sha256)
     random.Random(dataset.fingerprint).shuffle(examples)
-    return [read(dataset.path_of(one).read_bytes()) for one in examples[: settings.calibration_examples]]
+    return [read(dataset.read(one)) for one in examples[: settings.calibration_examples]]
 
 
 def _exported(folder: Path, name: str, path: str) -> ExportedFile:

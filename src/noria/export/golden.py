@@ -33,7 +33,7 @@ def choose_golden(
     """
     examples = dataset.by_split("test") or dataset.examples
     chosen = [
-        Golden(f"golden/{number:03d}{Path(one.path).suffix.lower()}", dataset.path_of(one).read_bytes(), one.label, "")
+        Golden(f"golden/{number:03d}{Path(one.path).suffix.lower()}", dataset.read(one), one.label, "")
         for number, one in enumerate(_in_turn(dataset, examples)[:count])
     ]
     made = variants(chosen[0].data)
@@ -48,6 +48,10 @@ def _in_turn(dataset: Dataset, examples: Sequence[Example]) -> list[Example]:
     for one in sorted(examples, key=lambda one: one.sha256):
         by_label[one.label].append(one)
     for ones in by_label.values():
-        ones.sort(key=lambda one: dataset.path_of(one).stat().st_size > LARGE)
+        ones.sort(key=lambda one: _size(dataset.path_of(one)) > LARGE)
     longest = max(len(ones) for ones in by_label.values())
     return [ones[turn] for turn in range(longest) for ones in by_label.values() if turn < len(ones)]
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0

@@ -71,4 +71,4 @@ def bundle(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle of `run` with all four formats; tests only read it."""
     from noria import api
 
-    return api.export(run, tmp_path_factory.mktemp("bundles") / "flowers")[0]
+    return api.export(run, tmp_path_factory.mktemp("bundles") / "flowers")

@@ -10,18 +10,11 @@ The verbs of the command line are functions here, in the order of the pipeline:
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
 __version__ = version("noria")
 __all__ = ["check", "evaluate", "export", "open_bundle", "open_run", "predict", "train", "verify"]
-
-
-# The room `noria.export` has the name of a verb. Loaded now and taken off the package, it can no longer come in the
-# verb's place when something imports from it; such imports find it in sys.modules all the same.
-import_module("noria.export")
-del globals()["export"]
 
 
 def __getattr__(name: str) -> Any:

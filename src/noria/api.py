@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noria import plugins
+from noria.artifacts.bundle import MANIFEST as BUNDLE_MANIFEST
 from noria.artifacts.bundle import Bundle, open_bundle
 from noria.artifacts.files import folder_being_written, sha256_file
 from noria.artifacts.run import MANIFEST as RUN_MANIFEST
@@ -24,7 +25,7 @@ from noria.errors import ArtifactError
 
 if TYPE_CHECKING:
     from noria.artifacts.dataset import Dataset
-    from noria.export.verify import Verification
+    from noria.exporting.verify import Verification
     from noria.inference.predictor import Input
     from noria.training.job import Job
 
@@ -33,7 +34,7 @@ __all__ = ["check", "evaluate", "export", "open_bundle", "open_run", "predict", 
 PathLike = str | Path
 RUNS = Path("runs")
 STRATEGIES = "noria.training.strategies"
-FORMATS = "noria.export.formats"
+FORMATS = "noria.exporting.formats"
 
 
 def check(data: PathLike, *, config: Config | None = None, progress: Progress | None = None) -> Dataset:
@@ -90,6 +91,7 @@ def train(
     progress = progress or Silent()
     config = _with_model_size(config or load_config())
     plugins.require(STRATEGIES, config.training.strategy)
+    _refuse_foreign(out)
     clock = _Clock()
     with clock.stage("check"):
         dataset = check(data, config=config, progress=progress)
@@ -134,20 +136,21 @@ def export(
     formats: Sequence[str] | None = None,
     replace: bool = False,
     progress: Progress | None = None,
-) -> tuple[Bundle, Verification]:
+) -> Bundle:
     """Write a bundle: the model in several formats, with golden examples, compared file by file before it is kept.
 
     Args:
         out: the bundle's folder; by default `bundle` beside the run's model.
-        formats: names from the shelf `export/formats`; by default those of the run's config.
+        formats: names from the shelf `exporting/formats`; by default those of the run's config.
 
     Returns:
-        The bundle, and what every runtime did on test examples.
+        The bundle; `manifest.verified` says what every runtime did on test examples.
 
     Raises:
         VerificationError: a file answers differently from the Keras model; nothing is left.
     """
     from noria.artifacts.dataset import Dataset
+    from noria.artifacts.files import refuse_existing
     from noria.quiet import load_tensorflow
 
     opened = run if isinstance(run, Run) else open_run(Path(run))
@@ -156,11 +159,12 @@ def export(
         settings = settings.model_copy(update={"formats": tuple(formats)})
     for name in settings.formats:
         plugins.require(FORMATS, name)  # before TensorFlow is loaded, which takes seconds
+    place = Path(out) if out is not None else opened.path / "bundle"
+    refuse_existing(place, replace=replace, marker=BUNDLE_MANIFEST)
     load_tensorflow()
-    from noria.export.build import build
+    from noria.exporting.build import build
 
     dataset = Dataset.load(opened.dataset)
-    place = Path(out) if out is not None else opened.path / "bundle"
     return build(opened, dataset, place, settings, replace=replace, progress=progress or Silent())
 
 
@@ -175,8 +179,8 @@ def verify(
     Returns:
         `passed`, and a row for each runtime.
     """
-    from noria.export.verify import Runtimes
-    from noria.export.verify import verify as verify_bundle
+    from noria.exporting.verify import Runtimes
+    from noria.exporting.verify import verify as verify_bundle
 
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle))
     return verify_bundle(Runtimes(opened), None if data is None else _labelled(data), progress=progress or Silent())
@@ -265,6 +269,12 @@ def _place(out: PathLike | None, dataset: Dataset, config: Config) -> Path | Run
             return same
         number += 1
     return path
+
+
+def _refuse_foreign(out: PathLike | None) -> None:
+    """Refuse a place that no run can go to before the data is read, not after."""
+    if out is not None and Path(out).exists() and not (Path(out) / RUN_MANIFEST).is_file():
+        raise ArtifactError(f"{out} is there already and is not a run. Choose another --out, or remove it.")
 
 
 def _same_run(path: Path, dataset: Dataset, config: Config) -> Run | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -36,7 +36,8 @@ class Verbs(TyperGroup):
         except NoriaError as error:
             _fail(str(error), error.exit_code)
         except KeyboardInterrupt:
-            _fail("Stopped. Start the same command again to go on.", 130)
+            again = " Start the same command again to go on." if ctx.invoked_subcommand == "train" else ""
+            _fail(f"Stopped.{again}", 130)
         except _UsageError as error:
             # Typer explains how to use the verb, on standard error; a script that asked for JSON gets that, too.
             if "--json" in sys.argv and not _written:
@@ -85,7 +86,8 @@ def _fail(message: str, exit_code: int) -> NoReturn:
     """Say why on standard error; a script that asked for JSON and has had none gets it there too."""
     if "--json" in sys.argv and not _written:
         _write({"error": message})
-    stderr_console().print(Text.assemble(("Error: ", "bold red"), message))
+    head = ("", "") if exit_code == 130 else ("Error: ", "bold red")
+    stderr_console().print(Text.assemble(head, message))
     sys.exit(exit_code)
 
 
@@ -251,13 +253,13 @@ def export(
     from noria import api
 
     chosen = [name.strip() for name in formats.split(",")] if formats else None
-    bundle, verification = api.export(run, out, formats=chosen, replace=force, progress=_progress(as_json, quiet))
+    bundle = api.export(run, out, formats=chosen, replace=force, progress=_progress(as_json, quiet))
     files = [{"format": one.format, "path": one.path, "bytes": one.bytes} for one in bundle.manifest.files]
-    told = {"bundle": str(bundle.path), "files": files, "verification": verification.as_dict()}
+    told = {"bundle": str(bundle.path), "files": files, "verified": list(bundle.manifest.verified)}
     _say(
         as_json,
         told,
-        _runtimes_table(verification.as_dict()),
+        _runtimes_table(bundle.manifest.verified),
         f"Bundle:  {bundle.path}",
         f"Next:    noria predict {shlex.quote(str(bundle.path))} FILES",
     )
@@ -276,7 +278,7 @@ def verify(
     from noria import api
 
     outcome = api.verify(bundle, data, progress=_progress(as_json, quiet)).as_dict()
-    _say(as_json, outcome, _runtimes_table(outcome))
+    _say(as_json, outcome, _runtimes_table(outcome["runtimes"]))
     failures = [f"{row['name']}: {failure}" for row in outcome["runtimes"] for failure in row["failures"]]
     if failures:
         raise NoriaError("Not verified. " + "; ".join(failures))
@@ -423,16 +425,19 @@ def _classes_table(classes: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def _runtimes_table(outcome: dict[str, Any]) -> Table:
-    table = Table("runtime", "size", "accuracy (95 %)", "agreement", "largest difference", "ms/picture", "", box=None)
-    for row in outcome["runtimes"]:
-        interval = f" ({row['interval'][0]:.1%} to {row['interval'][1]:.1%})" if row["interval"] else ""
+def _runtimes_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    table = Table("runtime", "MB", "accuracy", "95 %", "agrees", "differs", "ms", "", box=None, pad_edge=False)
+    for column in table.columns:
+        column.no_wrap = True
+    for row in rows:
+        low, high = row["interval"] or (None, None)
         table.add_row(
             row["name"],
-            f"{row['bytes'] / 1e6:.2f} MB",
-            "" if row["accuracy"] is None else f"{row['accuracy']:.1%}{interval}",
-            f"{row['agreement']:.2%}",
-            f"{row['max_score_difference']:.1e}",
+            f"{row['bytes'] / 1e6:.2f}",
+            "" if row["accuracy"] is None else f"{row['accuracy']:.1%}",
+            "" if low is None else f"{low:.1%}-{high:.1%}",
+            f"{row['agreement']:.1%}",
+            f"{row['max_score_difference']:.0e}",
             f"{row['milliseconds']:.1f}",
             Text("FAILED", style="bold red") if row["failures"] else Text("ok", style="green"),
         )

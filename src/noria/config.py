@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationErr
 from noria import plugins
 from noria.data.settings import DataSettings
 from noria.errors import ConfigError, nearest_name
-from noria.export.settings import ExportSettings
+from noria.exporting.settings import ExportSettings
 from noria.training.settings import ModelSettings, TrainingSettings
 
 DEFAULT_TASK = "image_classification"

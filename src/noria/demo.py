@@ -119,7 +119,7 @@ def _bundle(trained: Run, out: Path, progress: Progress) -> Bundle:
         there = open_bundle(out)
         if there.checksum("keras") == trained.checksum("keras"):
             return there
-    return api.export(trained, out, replace=True, progress=progress)[0]
+    return api.export(trained, out, replace=True, progress=progress)
 
 
 def _predict(bundle: Bundle, trained: Run) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Shelves: folders of modules in which the file's name is the key.
 
-`names("noria.export.formats")` lists a shelf, `load(...)` imports one member. An installed package adds a member
+`names("noria.exporting.formats")` lists a shelf, `load(...)` imports one member. An installed package adds a member
 with an entry point in the group of the shelf's name; nothing is imported until it is asked for.
 """
 

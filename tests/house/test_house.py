@@ -32,8 +32,8 @@ SHELVES = [
     "noria.models",
     "noria.training.strategies",
     "noria.evaluation.metrics",
-    "noria.export.formats",
-    "noria.export.graphs",
+    "noria.exporting.formats",
+    "noria.exporting.graphs",
     "noria.inference.runtimes",
 ]
 LIGHT = [
@@ -50,7 +50,7 @@ LIGHT = [
     "noria.inference.runtimes.savedmodel",
     "noria.evaluation.report",
     "noria.evaluation.metrics.classification",
-    "noria.export.verify",
+    "noria.exporting.verify",
     "noria.models.keras_applications",
     "noria.models.efficientnet_lite",
 ]
@@ -110,11 +110,11 @@ def test_light_modules_load_without_tensorflow_keras_or_pandas() -> None:
 def test_importing_the_package_does_no_work() -> None:
     code = "import sys, noria; print(*(name for name in sys.modules if name.startswith('noria')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert set(done.stdout.split()) <= {"noria", "noria.export"}
+    assert set(done.stdout.split()) <= {"noria", "noria.exporting"}
 
 
 def test_the_verb_export_stays_a_verb_after_its_room_was_imported() -> None:
-    code = "import noria, noria.api, noria.export.settings; assert callable(noria.export), noria.export"
+    code = "import noria, noria.api, noria.exporting.settings; assert callable(noria.export), noria.export"
     subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
 
 

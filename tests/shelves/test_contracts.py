@@ -41,7 +41,7 @@ def test_a_task_is_a_row_of_names_that_stand_on_shelves(name: str) -> None:
     for reader in task.READERS:
         plugins.require("noria.data.readers", reader)
     plugins.require("noria.inputs", task.INPUT)
-    plugins.require("noria.export.graphs", task.INPUT)
+    plugins.require("noria.exporting.graphs", task.INPUT)
     plugins.require("noria.answers", task.ANSWER)
     plugins.require("noria.data.augment", task.AUGMENT)
     plugins.require("noria.evaluation.metrics", task.METRICS)
@@ -146,9 +146,9 @@ def test_metrics_are_facts_that_json_can_hold(name: str) -> None:
     assert orjson.loads(orjson.dumps(told)) == told
 
 
-@pytest.mark.parametrize("name", members("noria.export.formats"))
+@pytest.mark.parametrize("name", members("noria.exporting.formats"))
 def test_a_format_has_a_place_tolerances_and_an_engine(name: str) -> None:
-    member = plugins.load("noria.export.formats", name)
+    member = plugins.load("noria.exporting.formats", name)
     assert member.PATH and not Path(member.PATH).is_absolute()
     assert set(member.TOLERANCES) == {"agreement", "score_difference", "accuracy_loss"}
     assert 0.8 <= member.TOLERANCES["agreement"] <= 1
@@ -158,20 +158,20 @@ def test_a_format_has_a_place_tolerances_and_an_engine(name: str) -> None:
 
 
 def test_no_two_formats_write_to_the_same_place() -> None:
-    paths = [plugins.load("noria.export.formats", name).PATH for name in plugins.names("noria.export.formats")]
+    paths = [plugins.load("noria.exporting.formats", name).PATH for name in plugins.names("noria.exporting.formats")]
     assert len(paths) == len(set(paths))
 
 
-@pytest.mark.parametrize("name", members("noria.export.graphs"))
+@pytest.mark.parametrize("name", members("noria.exporting.graphs"))
 def test_every_graph_is_the_twin_of_an_input(name: str) -> None:
     plugins.require("noria.inputs", name)
-    assert parameters(plugins.load("noria.export.graphs", name).decode)[1] == "settings"
+    assert parameters(plugins.load("noria.exporting.graphs", name).decode)[1] == "settings"
 
 
 @pytest.mark.parametrize("name", members("noria.inference.runtimes"))
 def test_a_runtime_says_what_it_reads_needs_and_accepts(name: str) -> None:
     member = runtimes.member(name)
-    plugins.require("noria.export.formats", member.FORMAT)
+    plugins.require("noria.exporting.formats", member.FORMAT)
     assert member.ACCEPTS in ("arrays", "bytes")
     assert isinstance(member.BATCH, int) and member.BATCH >= 1
     assert isinstance(member.PARALLEL, bool)

@@ -174,7 +174,7 @@ def obstacles(examples: Sequence[Example]) -> tuple[Finding, ...]:
         return (_obstacle("nothing_usable", (), "There is not one usable picture with a label."),)
     if len(sizes) == 1:
         (label,) = sizes
-        message = f"All {sizes[label]} usable pictures have the one label {label!r}; telling apart needs at least two."
+        message = f"There is only one label, {label!r}, with {sizes[label]} usable pictures; at least two are needed."
         return (_obstacle("single_class", (label,), message),)
     large_enough = [label for label, size in sizes.items() if size >= 2]
     if len(large_enough) < 2:

@@ -67,7 +67,7 @@ def folder_being_written(path: Path, *, replace: bool = False, marker: str | Non
         ArtifactError: `path` is there and may not be replaced, or another process is writing it now.
         NoriaError: the disk is full, or there is no permission.
     """
-    _refuse_existing(path, replace=replace, marker=marker)
+    refuse_existing(path, replace=replace, marker=marker)
     partial = path.with_name(f".{path.name}.partial")
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def folder_being_written(path: Path, *, replace: bool = False, marker: str | Non
     try:
         with _explained(path, only=_FULL):  # other errors of the block are its own, not about this folder
             yield partial
-        _refuse_existing(path, replace=replace, marker=marker)
+        refuse_existing(path, replace=replace, marker=marker)
         with _explained(path):
             _sync_tree(partial)
             _take_the_name(partial, path)
@@ -148,7 +148,8 @@ def _explanation(path: Path, error: OSError) -> str:
     return f"Could not write {path}: {error.strerror or error}."
 
 
-def _refuse_existing(path: Path, *, replace: bool, marker: str | None) -> None:
+def refuse_existing(path: Path, *, replace: bool, marker: str | None) -> None:
+    """Raise ArtifactError where a folder may not be written at `path`; arguments as in `folder_being_written`."""
     if not os.path.lexists(path):
         return
     if not replace:

@@ -1,7 +1,7 @@
 """A picture: the bytes of a file -> uint8 RGB array (height, width, 3).
 
 `inspect` is the validator that decodes everything and says what the file is; `read` is the hot path of training and
-serving and refuses exactly the same files. `export/graphs/image.py` answers alike with TensorFlow ops.
+serving and refuses exactly the same files. `exporting/graphs/image.py` answers alike with TensorFlow ops.
 """
 
 from __future__ import annotations
@@ -45,26 +45,18 @@ WEIGHT: Final = {"WEBP": 3, "TIFF": 2, "CMYK": 2}
 
 
 class Settings(BaseModel):
-    """How a picture becomes an array. Travels as JSON in every run and bundle.
-
-    Args:
-        height: rows of the array. Default 224.
-        width: columns of the array. Default 224.
-        fit: `stretch` resizes regardless of the aspect, `pad` keeps it and centres on grey, `crop` cuts the centre.
-        resample: the antialiased filter.
-        min_side: a picture with a shorter side, in pixels, is refused.
-        max_pixels: a picture with more pixels is refused before it is decoded. TIFF and CMYK may have half as many,
-            WebP a third, for their decoders hold several copies: with the default nothing takes more than 1 GiB.
-    """
+    """How a picture becomes an array. Travels as JSON in every run and bundle."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    height: int = Field(default=224, ge=8, le=4096)
-    width: int = Field(default=224, ge=8, le=4096)
-    fit: Fit = "stretch"
-    resample: Resample = "bilinear"
-    min_side: int = Field(default=8, ge=1)
-    max_pixels: int = Field(default=100_000_000, ge=1)
+    height: int = Field(224, ge=8, le=4096, description="rows of the array")
+    width: int = Field(224, ge=8, le=4096, description="columns of the array")
+    fit: Fit = Field("stretch", description="stretch: whatever the aspect; pad: keep it, on grey; crop: the centre")
+    resample: Resample = Field("bilinear", description="the antialiased filter: bilinear or bicubic")
+    min_side: int = Field(8, ge=1, description="a picture with a shorter side, in pixels, is refused")
+    # TIFF and CMYK may have half as many, WebP a third, for their decoders hold several copies: with the default
+    # nothing takes more than 1 GiB.
+    max_pixels: int = Field(100_000_000, ge=1, description="a picture with more is refused before it is decoded")
 
 
 @dataclass(frozen=True, slots=True)

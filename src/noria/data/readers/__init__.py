@@ -103,7 +103,8 @@ def _nearest_sibling(path: Path) -> str:
             found = nearest_name(part.name, os.listdir(part.parent))  # noqa: PTH208 - names are wanted, not paths
         except OSError:
             return ""
-        return f" Did you mean {shown(part.with_name(found))!r}?" if found else f" {str(part)!r} does not exist."
+        missing = "" if part == path else f" {str(part)!r} does not exist."
+        return f" Did you mean {shown(part.with_name(found))!r}?" if found else missing
     return ""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from noria.export.source import ExportSource
+from noria.exporting.source import ExportSource
 from noria.quiet import native_output_hidden
 
 PATH = "savedmodel"

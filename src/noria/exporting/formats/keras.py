@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from noria.export.source import ExportSource
+from noria.exporting.source import ExportSource
 
 PATH = "model.keras"
 TOLERANCES = {"agreement": 1.0, "score_difference": 1e-5, "accuracy_loss": 0.0}

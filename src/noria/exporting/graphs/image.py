@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from noria.export.graphs._octets import (
+from noria.exporting.graphs._octets import (
     find_chunks,
     from_octets,
     has,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from noria.convert import to_litert
-from noria.export.source import ExportSource
+from noria.exporting.source import ExportSource
 
 PATH = "model.tflite"
 TOLERANCES = {"agreement": 0.99, "score_difference": 1e-3, "accuracy_loss": 0.005}

@@ -20,7 +20,7 @@ from noria.artifacts.files import read_json, sha256_file, write_json
 from noria.cli import app
 from noria.convert import to_litert
 from noria.errors import ArtifactError, DataError
-from noria.export.verify import Verification
+from noria.exporting.verify import Verification
 from noria.inference import runtimes
 
 HIDE_TENSORFLOW = """

@@ -40,9 +40,9 @@ def interpreter(path: Path) -> Interpreter:
     return opened
 
 
-@pytest.mark.parametrize("name", plugins.names("noria.export.formats"))
+@pytest.mark.parametrize("name", plugins.names("noria.exporting.formats"))
 def test_every_format_states_its_path_and_its_tolerances(name: str) -> None:
-    member = plugins.load("noria.export.formats", name)
+    member = plugins.load("noria.exporting.formats", name)
     assert member.PATH
     assert member.TOLERANCES.keys() == {"agreement", "score_difference", "accuracy_loss"}
     assert 0.9 <= member.TOLERANCES["agreement"] <= 1

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from noria.errors import UnreadableInputError
-from noria.export.graphs import image as graph
+from noria.exporting.graphs import image as graph
 from noria.inputs import image
 from noria.inputs.image import Settings
 

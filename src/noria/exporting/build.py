@@ -29,19 +29,19 @@ from noria.artifacts.files import folder_being_written
 from noria.artifacts.run import Run
 from noria.contracts import Progress
 from noria.errors import VerificationError
-from noria.export.golden import Golden, choose_golden
-from noria.export.settings import ExportSettings
-from noria.export.source import ExportSource
-from noria.export.verify import Runtimes, Verification, verify
+from noria.exporting.golden import Golden, choose_golden
+from noria.exporting.settings import ExportSettings
+from noria.exporting.source import ExportSource
+from noria.exporting.verify import Runtimes, Verification, verify
 from noria.inference.predictor import Input
 
-SHELF = "noria.export.formats"
-GRAPHS = "noria.export.graphs"
+SHELF = "noria.exporting.formats"
+GRAPHS = "noria.exporting.graphs"
 
 
 def build(
     run: Run, dataset: Dataset, out: Path, settings: ExportSettings, *, replace: bool, progress: Progress
-) -> tuple[Bundle, Verification]:
+) -> Bundle:
     """Write and verify a bundle at `out`.
 
     Raises:
@@ -62,9 +62,8 @@ def build(
         manifest = _manifest(run, out.name, files, golden, tolerances)
         save_manifest(folder, manifest)
         verification = _verify_all(open_bundle(folder), dataset, settings, progress)
-        rows = tuple(row for row in verification.as_dict()["runtimes"])
-        save_manifest(folder, manifest.model_copy(update={"verified": rows}))
-    return open_bundle(out), verification
+        save_manifest(folder, manifest.model_copy(update={"verified": tuple(verification.as_dict()["runtimes"])}))
+    return open_bundle(out)
 
 
 def _open_source(run: Run, dataset: Dataset, settings: ExportSettings) -> ExportSource:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from noria.convert import to_litert_int8
-from noria.export.source import ExportSource
+from noria.exporting.source import ExportSource
 
 PATH = "model_int8.tflite"
 # Eight bits move scores near a boundary; what counts is that decisions hold.

@@ -99,7 +99,7 @@ def test_counts_sides_and_label_numbers() -> None:
     ("examples", "reason"),
     [
         ((), "not one usable picture"),
-        ((example("1", "cat"), example("2", "cat")), "one label 'cat'"),
+        ((example("1", "cat"), example("2", "cat")), "one label, 'cat'"),
         ((example("1", "cat"), example("2", "cat"), example("3", "dog")), "only one usable picture"),
         ((*PETS[:2], replace(PETS[2], split="test"), PETS[3]), "train side .* holds 1 of 2"),
     ],

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from noria.exporting import golden
 
 from noria.artifacts.bundle import Bundle
 from noria.artifacts.dataset import Dataset
 from noria.artifacts.run import Run
+from noria.exporting import golden
 from noria.exporting.golden import choose_golden
 from noria.inference.predictor import Input, Predictor
 from noria.inputs import image

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 RECIPE = 1  # raise when the same settings and key give other pixels, so that no cached feature is used by mistake
 MOST_VIEWS = 4
-AUTO_BUDGET = 2_000  # views in all: about ten seconds on two cores
+AUTO_BUDGET = 1_500  # views in all: about eight seconds on two cores
 PAD_MODES: dict[str, Literal["edge", "reflect", "constant"]] = {
     "nearest": "edge",
     "reflect": "reflect",

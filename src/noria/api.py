@@ -20,8 +20,8 @@ from noria.artifacts.files import folder_being_written, sha256_file
 from noria.artifacts.run import MANIFEST as RUN_MANIFEST
 from noria.artifacts.run import Run, open_run
 from noria.config import Config, load_config, parse, to_toml
-from noria.contracts import Progress, Silent
-from noria.errors import ArtifactError
+from noria.contracts import Progress, SetAside, Silent
+from noria.errors import ArtifactError, DataError
 
 if TYPE_CHECKING:
     from noria.artifacts.dataset import Dataset
@@ -58,6 +58,8 @@ def check(data: PathLike, *, config: Config | None = None, progress: Progress | 
         return check_data(
             Path(data),
             settings=config.input,
+            task=config.task,
+            input_name=plugins.load("noria.tasks", config.task).INPUT,
             reader=config.data.reader,
             split=config.data.split,
             seed=config.seed,
@@ -121,9 +123,10 @@ def evaluate(
     from noria.inference.scoring import score
 
     opened = _opened(source)
-    inputs = _labelled(data)
+    inputs, unusable = _labelled(data)
     predictor = Predictor(opened, runtime=runtime)
-    scored, set_aside = score(predictor, inputs, progress or Silent())
+    scored, unread = score(predictor, inputs, progress or Silent())
+    set_aside = [*unusable, *unread]
     measured = classification.measure(scored)
     seen = _seen(opened, inputs, scored.names)
     return {**measured, "set_aside": [asdict(one) for one in set_aside], "runtime": predictor.runtime, **seen}
@@ -133,7 +136,7 @@ def export(
     run: PathLike | Run,
     out: PathLike | None = None,
     *,
-    formats: Sequence[str] | None = None,
+    formats: str | Sequence[str] | None = None,
     replace: bool = False,
     progress: Progress | None = None,
 ) -> Bundle:
@@ -156,7 +159,8 @@ def export(
     opened = run if isinstance(run, Run) else open_run(Path(run))
     settings = parse(opened.manifest.config).export
     if formats:
-        settings = settings.model_copy(update={"formats": tuple(formats)})
+        chosen = (formats,) if isinstance(formats, str) else tuple(formats)
+        settings = settings.model_copy(update={"formats": chosen})
     for name in settings.formats:
         plugins.require(FORMATS, name)  # before TensorFlow is loaded, which takes seconds
     place = Path(out) if out is not None else opened.path / "bundle"
@@ -183,7 +187,13 @@ def verify(
     from noria.exporting.verify import verify as verify_bundle
 
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle))
-    return verify_bundle(Runtimes(opened), None if data is None else _labelled(data), progress=progress or Silent())
+    there = Runtimes(opened)
+    on_golden = verify_bundle(there, None, progress=progress or Silent())
+    if data is None:
+        return on_golden
+    inputs, _ = _labelled(data)
+    # Golden too: without Keras here, only they say what the model itself would have answered.
+    return verify_bundle(there, inputs, progress=progress or Silent()).joined_with(on_golden)
 
 
 def predict(
@@ -278,11 +288,13 @@ def _refuse_foreign(out: PathLike | None) -> None:
 
 
 def _same_run(path: Path, dataset: Dataset, config: Config) -> Run | None:
-    if not (path / RUN_MANIFEST).is_file():
-        return None
-    run = open_run(path)
+    try:
+        run = open_run(path)
+    except ArtifactError:
+        return None  # of another version, or damaged
     facts = run.manifest
-    return run if (facts.fingerprint, facts.config) == (dataset.fingerprint, config.model_dump(mode="json")) else None
+    there = (facts.fingerprint, facts.config, facts.data)
+    return run if there == (dataset.fingerprint, config.model_dump(mode="json"), str(dataset.root)) else None
 
 
 def _train(dataset: Dataset, place: Path, config: Config, clock: _Clock, progress: Progress, command: str) -> Run:
@@ -315,6 +327,7 @@ def _train(dataset: Dataset, place: Path, config: Config, clock: _Clock, progres
 
 
 def _job(dataset: Dataset, config: Config) -> tuple[Job, Any]:
+    from noria.data.check import decoder
     from noria.training.job import Job
 
     row = plugins.load("noria.tasks", config.task)
@@ -326,6 +339,7 @@ def _job(dataset: Dataset, config: Config) -> tuple[Job, Any]:
         training=config.training,
         seed=config.seed,
         read=lambda data: inputs.read(data, config.input),
+        decoder=decoder(inputs),
         input=config.input,
         vary=lambda array, key: augment.vary(array, config.augment, key),
         vary_spec=f"{augment.RECIPE}:{config.augment.model_dump_json(exclude={'views'})}",
@@ -340,13 +354,20 @@ def _opened(source: PathLike | Run | Bundle) -> Run | Bundle:
     return source if isinstance(source, (Run, Bundle)) else open_source(Path(source))
 
 
-def _labelled(data: PathLike) -> list[Input]:
+def _labelled(data: PathLike) -> tuple[list[Input], list[SetAside]]:
+    """Return the labelled files of a folder or a table, labels spelled as training spells them, and the rest."""
+    from noria.artifacts.dataset import tidy_label
     from noria.data.readers import find_reader
     from noria.inference.predictor import Input
 
     path = Path(data)
     listing = find_reader(path).read(path)
-    return [Input(one.path, listing.root / one.path, one.label) for one in listing.candidates]
+    set_aside = [one for ones in listing.set_aside.values() for one in ones]
+    inputs = [Input(one.path, listing.root / one.path, tidy_label(one.label)) for one in listing.candidates]
+    if not inputs:
+        first = f" The first: {set_aside[0].path}: {set_aside[0].reason}." if set_aside else ""
+        raise DataError(f"{path} has no labelled file that can be used.{first}")
+    return inputs, set_aside
 
 
 def _seen(opened: Run | Bundle, inputs: Sequence[Input], used: Sequence[str]) -> dict[str, int]:
@@ -355,7 +376,8 @@ def _seen(opened: Run | Bundle, inputs: Sequence[Input], used: Sequence[str]) ->
         return {}
     from noria.artifacts.dataset import Dataset
 
-    trained_on = {one.sha256 for one in Dataset.load(opened.dataset).by_split("train")}
+    # The validation pictures count, too: they chose the regularisation, the epoch and the temperature.
+    trained_on = {one.sha256 for one in Dataset.load(opened.dataset).examples if one.split != "test"}
     names = set(used)
     files = (one.source for one in inputs if one.name in names and isinstance(one.source, Path))
     return {"seen_in_training": sum(sha256_file(path) in trained_on for path in files)}

@@ -8,11 +8,14 @@ from typing import Any
 
 from noria.artifacts.store import cache_folder
 
+# Only these are ever deleted: the folder may be shared, or somebody's own.
+OWN = ("engines", "features.sqlite*", "inspections.sqlite*")
+
 
 def show() -> dict[str, Any]:
-    """Return `folder`, `bytes` and, for each part, its `name`, `entries` and `bytes`."""
+    """Return `folder`, `bytes` and, for each part, its `name`, `files` and `bytes`."""
     folder = cache_folder()
-    parts = [_part(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
+    parts = [_part(path) for pattern in OWN for path in sorted(folder.glob(pattern))]
     return {"folder": str(folder), "bytes": sum(part["bytes"] for part in parts), "parts": parts}
 
 
@@ -21,10 +24,13 @@ def clear() -> dict[str, Any]:
     told = show()
     for part in told["parts"]:
         path = Path(told["folder"]) / part["name"]
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
     return {"folder": told["folder"], "bytes": told["bytes"]}
 
 
 def _part(path: Path) -> dict[str, Any]:
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
-    return {"name": path.name, "entries": len(files), "bytes": sum(file.stat().st_size for file in files)}
+    return {"name": path.name, "files": len(files), "bytes": sum(file.stat().st_size for file in files)}

@@ -9,19 +9,22 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import orjson
 import typer
-from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
 import noria
 from noria.errors import ConfigError, NoriaError, UnknownNameError
 from noria.terminal import TerminalProgress, stderr_console
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 # Click's, or that of the copy which newer typers carry inside.
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -47,6 +50,8 @@ class Verbs(TyperGroup):
             # The reader of our output has gone, as with `| head`; nothing is left to tell it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
+        except OSError as error:
+            _fail(f"{error.filename or 'A file'}: {error.strerror or error}", 1)
 
 
 app = typer.Typer(
@@ -301,7 +306,7 @@ def predict(
 
     predictor = Predictor(open_source(Path(source)), runtime=runtime)
     given = [one for name in files for one in (read_inputs() if name == "-" else find_inputs([Path(name)]))]
-    table = Table("input", "answer", "confidence", box=None, pad_edge=False)
+    rows: list[tuple[str, Text, str]] = []
     failed = 0
     with _progress(as_json, quiet).track("predict", len(given)) as advance:
         for answer in predictor.answers(given, top=top):
@@ -310,10 +315,13 @@ def predict(
             if as_json:
                 _write(answer)
             elif "error" in answer:
-                table.add_row(Text(_printable(answer["input"])), Text(answer["error"], style="red"), "")
+                rows.append((answer["input"], Text(answer["error"], style="red"), ""))
             else:
-                table.add_row(Text(_printable(answer["input"])), Text(answer["label"]), f"{answer['confidence']:.1%}")
+                rows.append((answer["input"], Text(answer["label"]), f"{answer['confidence']:.1%}"))
     if not as_json:
+        table = _table("input", "answer", "confidence")
+        for name, said, confidence in rows:
+            table.add_row(Text(_printable(name)), said, confidence)
         _print(table)
     if failed and failed == len(given):
         raise ConfigError("None of the inputs could be read.")
@@ -338,9 +346,7 @@ def cache_show(as_json: AsJson = False) -> None:
     from noria import cache
 
     told = cache.show()
-    lines = [
-        f"{part['name']:<22} {part['entries']:>10,} entries {part['bytes'] / 1e6:>10.1f} MB" for part in told["parts"]
-    ]
+    lines = [f"{part['name']:<22} {part['bytes'] / 1e6:>10.1f} MB" for part in told["parts"]]
     _say(as_json, told, f"Cache: {told['folder']}", *lines)
 
 
@@ -366,6 +372,7 @@ def _say(as_json: bool, facts: dict[str, Any], *lines: Any) -> None:
         _print(line)
 
 
+SHOWN = 3  # examples of a finding in the table; --json has more
 _written: list[bool] = []  # one entry for each object on standard output
 
 
@@ -395,13 +402,21 @@ def _printable(text: str) -> str:
 def _print(line: Any) -> None:
     from rich.console import Console
 
-    Console(highlight=False, soft_wrap=True).print(Text(line) if isinstance(line, str) else line)
+    width = None if sys.stdout.isatty() else 10_000  # a pipe has no edge at which names would be cut
+    Console(highlight=False, soft_wrap=True, width=width).print(Text(line) if isinstance(line, str) else line)
+
+
+def _table(*columns: str) -> Table:
+    from rich.table import Table  # here, because `predict --json` should answer before this would be imported
+
+    return Table(*columns, box=None, pad_edge=False)
 
 
 def _dataset_table(dataset: Any) -> Table:
-    table = Table("label", "train", "validation", "test", box=None, pad_edge=False)
+    table = _table("label", "train", "validation", "test")
+    counts = Counter((one.label, one.split) for one in dataset.examples)
     for label in dataset.labels:
-        sides = [sum(one.label == label for one in dataset.by_split(side)) for side in ("train", "validation", "test")]
+        sides = (counts[label, side] for side in ("train", "validation", "test"))
         table.add_row(Text(label), *(f"{count:,}" for count in sides))
     return table
 
@@ -409,24 +424,27 @@ def _dataset_table(dataset: Any) -> Table:
 def _findings_table(findings: Sequence[dict[str, Any]]) -> Table | str:
     if not findings:
         return "Nothing to report."
-    table = Table("", "finding", "count", "what it means", box=None, pad_edge=False)
+    table = _table("", "finding", "count", "what it means")
     for finding in findings:
         colour = {"error": "red", "warning": "yellow"}.get(finding["severity"], "dim")
-        said = f"{finding['message']} {finding['remedy']}".strip()
+        shown = ", ".join(_printable(name) for name in finding["examples"][:SHOWN])
+        more = ", ..." if finding["count"] > SHOWN else ""
+        said = f"{finding['message']} {finding['remedy']}".strip() + (f" ({shown}{more})" if shown else "")
         table.add_row(Text(finding["severity"], style=colour), finding["kind"], f"{finding['count']:,}", Text(said))
     return table
 
 
 def _classes_table(classes: Sequence[dict[str, Any]]) -> Table:
-    table = Table("label", "precision", "recall", "F1", "support", box=None, pad_edge=False)
+    table = _table("label", "precision", "recall", "F1", "support")
     for row in classes:
-        figures = (f"{row[key]:.3f}" for key in ("precision", "recall", "f1"))
+        # None: a ratio of nothing, e.g. the recall of a label that the data lacks.
+        figures = ("" if row[key] is None else f"{row[key]:.3f}" for key in ("precision", "recall", "f1"))
         table.add_row(Text(row["label"]), *figures, f"{row['support']:,}")
     return table
 
 
 def _runtimes_table(rows: Iterable[Mapping[str, Any]]) -> Table:
-    table = Table("runtime", "MB", "accuracy", "95 %", "agrees", "differs", "ms", "", box=None, pad_edge=False)
+    table = _table("runtime", "MB", "accuracy", "95 %", "agrees", "differs", "ms", "")
     for column in table.columns:
         column.no_wrap = True
     for row in rows:

@@ -23,6 +23,7 @@ from noria.training.settings import ModelSettings, TrainingSettings
 
 DEFAULT_TASK = "image_classification"
 MAX_CONFIG_BYTES = 1_000_000
+LEFT_TO_THE_MODEL = {"height", "width"}
 
 
 class Config(BaseModel):
@@ -86,20 +87,23 @@ def config_class(task: str) -> type[Config]:
 
 def to_toml(config: Config) -> str:
     """Return the config as commented TOML, every value written out."""
-    lines = ["# Every setting of Noria with its default. Delete what you do not change."]
+    lines = ["# Settings of Noria. What is left out, or stands behind a #, has its default."]
     values = config.model_dump(mode="json")
-    lines += _toml_lines(type(config), {key: value for key, value in values.items() if not isinstance(value, dict)})
+    lines += _toml_lines(config, {key: value for key, value in values.items() if not isinstance(value, dict)})
     for name, value in values.items():
         if isinstance(value, dict):
-            lines += ["", f"[{name}]", *_toml_lines(type(getattr(config, name)), value)]
+            lines += ["", f"[{name}]", *_toml_lines(getattr(config, name), value)]
     return "\n".join(lines) + "\n"
 
 
-def _toml_lines(kind: type[BaseModel], values: Mapping[str, Any]) -> list[str]:
-    notes = {key: kind.model_fields[key].description for key in values}
-    return [
-        f"{key} = {json.dumps(value)}" + (f"  # {notes[key]}" if notes[key] else "") for key, value in values.items()
-    ]
+def _toml_lines(section: BaseModel, values: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for key, value in values.items():
+        note = type(section).model_fields[key].description
+        # Left to the model unless it was set: writing 224 down would set it for a network that is made for 260.
+        off = "# " if key in LEFT_TO_THE_MODEL and key not in section.model_fields_set else ""
+        lines.append(f"{off}{key} = {json.dumps(value, ensure_ascii=False)}" + (f"  # {note}" if note else ""))
+    return lines
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

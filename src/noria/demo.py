@@ -11,6 +11,7 @@ import importlib.util
 import io
 import shlex
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from noria.artifacts.dataset import Dataset
 from noria.artifacts.files import write_atomic
 from noria.artifacts.run import Run
 from noria.contracts import Progress
-from noria.errors import MissingExtraError
+from noria.errors import ArtifactError, MissingExtraError, VerificationError
 
 PACKAGE = "elpv_dataset"
 DEFECTIVE_FROM = 0.5  # the experts' probability of a defect, given in steps of a third
@@ -39,7 +40,7 @@ def run(out: Path, progress: Progress) -> dict[str, Any]:
     progress.note(f"            {len(dataset.examples):,} pictures, {len(dataset.findings)} findings")
 
     progress.note("2 train     features once, then a head; report")
-    trained = api.train(photos, out / "run", progress=progress, command="noria demo")
+    trained = _train(photos, out, progress)
     low, high = trained.manifest.test["interval"]
     progress.note(f"            {trained.manifest.test['accuracy']:.1%} right (95 %: {low:.1%} to {high:.1%})")
 
@@ -55,8 +56,9 @@ def run(out: Path, progress: Progress) -> dict[str, Any]:
 
     progress.note("5 verify    golden examples through every file")
     verification = api.verify(bundle, progress=progress)
-    names = ", ".join(row.name for row in verification.runtimes)
-    progress.note(f"            {'all answer alike' if verification.passed else 'NOT ALIKE'}: {names}")
+    if not verification.passed:
+        raise VerificationError(f"The files in {bundle.path} do not answer alike; see: noria verify {bundle.path}")
+    progress.note(f"            all answer alike: {', '.join(row.name for row in verification.runtimes)}")
 
     progress.note("6 predict   some of the test pictures")
     answers = _predict(bundle, trained)
@@ -72,6 +74,14 @@ def run(out: Path, progress: Progress) -> dict[str, Any]:
         "answers": answers,
         "seconds": time.perf_counter() - start,
     }
+
+
+def _train(photos: Path, out: Path, progress: Progress) -> Run:
+    """Train, or take the run that is there; one of an older version or of other settings is left alone."""
+    for name in ("run", *(f"run-{number}" for number in range(2, 100))):
+        with suppress(ArtifactError):
+            return api.train(photos, out / name, progress=progress, command="noria demo")
+    raise ArtifactError(f"{out} is full of runs of other versions. Choose another place with --out, or remove it.")
 
 
 def closing_lines(told: dict[str, Any]) -> list[str]:
@@ -116,9 +126,10 @@ def _write_csv(path: Path, rows: list[tuple[str, str]]) -> Path:
 def _bundle(trained: Run, out: Path, progress: Progress) -> Bundle:
     """Export, or take the bundle that an earlier walk made from the same run."""
     if (out / MANIFEST).is_file():
-        there = open_bundle(out)
-        if there.checksum("keras") == trained.checksum("keras"):
-            return there
+        with suppress(ArtifactError):  # of another version, or damaged: made again
+            there = open_bundle(out)
+            if there.checksum("keras") == trained.checksum("keras"):
+                return there
     return api.export(trained, out, replace=True, progress=progress)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +13,13 @@ Work = TypeVar("Work")
 Result = TypeVar("Result")
 
 AHEAD = 8  # pieces of work for each thread that may be under way, or done and not yet taken
+
+
+def default_threads() -> int:
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def ordered_map(function: Callable[[Work], Result], source: Iterable[Work], *, threads: int) -> Iterator[Result]:

@@ -10,6 +10,8 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
 
 from noria.errors import MissingExtraError
 
@@ -24,7 +26,7 @@ def native_output_hidden() -> Iterator[None]:
     The command line writes its bars to a copy of the descriptor, so they go on meanwhile.
     """
     sys.stderr.flush()
-    with _one_at_a_time, tempfile.TemporaryFile() as hidden:
+    with _one_at_a_time, _hiding_place() as hidden:
         kept = os.dup(2)
         os.dup2(hidden.fileno(), 2)
         try:
@@ -59,3 +61,11 @@ def load_tensorflow() -> None:
         if error.name not in ("tensorflow", "keras"):
             raise
         raise MissingExtraError("TensorFlow (needed to train, export and run Keras files)", "train") from None
+
+
+def _hiding_place() -> IO[bytes]:
+    """A temporary file, or on a system without a place for one (read-only containers) nowhere at all."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return Path(os.devnull).open("w+b")

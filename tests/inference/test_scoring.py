@@ -48,8 +48,10 @@ def test_the_test_split_measures_what_the_run_says(run: Run, bundle: Bundle, tmp
     assert api.evaluate(run, table)["seen_in_training"] == 0
 
 
-def test_a_run_counts_what_it_has_seen_in_training(run: Run, bundle: Bundle, photos: Path) -> None:
-    assert api.evaluate(run, photos)["seen_in_training"] == run.manifest.num_examples["train"]
+def test_a_run_counts_what_trained_or_chose_it(run: Run, bundle: Bundle, photos: Path) -> None:
+    examples = run.manifest.num_examples
+    seen = api.evaluate(run, photos)["seen_in_training"]
+    assert seen == examples["train"] + examples["validation"]  # validation chose, so it is not unseen either
     assert "seen_in_training" not in api.evaluate(bundle, photos)  # a bundle does not know
 
 

@@ -67,6 +67,10 @@ class BundleManifest(BaseModel):
     verified: tuple[dict[str, Any], ...] = ()
     versions: dict[str, str] = {}
 
+    def file_of(self, format_name: str) -> ExportedFile:
+        """Return the entry of one format; the caller knows that it is there."""
+        return next(entry for entry in self.files if entry.format == format_name)
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
@@ -128,12 +132,13 @@ def save_manifest(folder: Path, manifest: BundleManifest) -> None:
     write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
 
 
-def open_bundle(path: Path) -> Bundle:
+def open_bundle(path: str | Path) -> Bundle:
     """Open a bundle; its files are checked when they are used.
 
     Raises:
         ArtifactError: there is no bundle there, or it is damaged or of another version.
     """
+    path = Path(path)
     if not (path / MANIFEST).is_file():
         raise ArtifactError(f"{path} is not a bundle: it has no {MANIFEST}. `noria export RUN --out {path}` makes one.")
     facts = read_json(path / MANIFEST)

@@ -138,11 +138,11 @@ class Dataset:
                 ratios=tuple(index["ratios"]),
             )
         except (KeyError, TypeError) as error:
-            raise ArtifactError(f"{folder} is damaged: {error}. Run `noria check` again to make it anew.") from error
+            raise ArtifactError(f"{folder} is damaged: {error}. Train again to make it anew.") from error
         if dataset.fingerprint != index.get("fingerprint"):
             raise ArtifactError(
                 f"{folder / _EXAMPLES} does not match the fingerprint in {_INDEX}: it is damaged or was changed by "
-                "hand. Run `noria check` again to make it anew."
+                "hand. Train again to make it anew."
             )
         return dataset
 
@@ -167,6 +167,11 @@ def nfc(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
+def tidy_label(label: str) -> str:
+    """Return a label without surrounding spaces, in Unicode form NFC: what looks the same is the same label."""
+    return nfc(label).strip()
+
+
 def obstacles(examples: Sequence[Example]) -> tuple[Finding, ...]:
     """Return what makes training impossible, as findings of severity "error"; empty where nothing does."""
     sizes = Counter(example.label for example in examples)
@@ -186,6 +191,10 @@ def obstacles(examples: Sequence[Example]) -> tuple[Finding, ...]:
         missing = tuple(sorted(sizes.keys() - trained))
         message = f"The train side of the split holds {len(trained)} of {len(sizes)} classes; it needs at least two."
         return (_obstacle("empty_train_split", missing, message, "Put more pictures on the side train."),)
+    for side in ("validation", "test"):
+        if not any(example.split == side for example in examples):
+            message = f"The {side} side of the split is empty."
+            return (_obstacle("empty_split", (), message, "Give each label at least 3 different pictures."),)
     return ()
 
 
@@ -207,14 +216,14 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         try:
             rows.append(orjson.loads(line))
         except orjson.JSONDecodeError as error:
-            raise ArtifactError(f"{path} is damaged in line {number}: {error}. Run `noria check` again.") from error
+            raise ArtifactError(f"{path} is damaged in line {number}: {error}. Train again.") from error
     return rows
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
     index = read_json(folder / _INDEX, limit=_LIMIT)
     if not isinstance(index, dict) or not isinstance(index.get("format"), int):
-        raise ArtifactError(f"{folder / _INDEX} is not a dataset's index. Expected a folder that `noria check` wrote.")
+        raise ArtifactError(f"{folder / _INDEX} is not a dataset's index. Expected the `dataset` folder of a run.")
     if index["format"] > FORMAT:
         raise ArtifactError(
             f"{folder} was written by a newer Noria (format {index['format']}, known up to {FORMAT}). Upgrade Noria."

@@ -110,12 +110,13 @@ def save_manifest(folder: Path, manifest: RunManifest) -> None:
     write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
 
 
-def open_run(path: Path) -> Run:
+def open_run(path: str | Path) -> Run:
     """Open a finished run.
 
     Raises:
         ArtifactError: there is no run there, or it is damaged or of a later version.
     """
+    path = Path(path)
     if not (path / MANIFEST).is_file():
         raise ArtifactError(f"{path} is not a run: it has no {MANIFEST}. `noria train DATA --out {path}` makes one.")
     facts = read_json(path / MANIFEST)

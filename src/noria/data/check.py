@@ -7,6 +7,7 @@ Whatever is not used is set aside with its reason, and what a person should know
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import PIL
 from pydantic import BaseModel
 
 from noria import plugins
-from noria.artifacts.dataset import Dataset, nfc, obstacles
+from noria.artifacts.dataset import Dataset, nfc, obstacles, tidy_label
 from noria.contracts import SPLITS, Candidate, Example, Finding, Progress, SetAside, Silent
 from noria.data.duplicates import exact_duplicates, join, members
 from noria.data.inspection import Inspected, InspectionCache, inspect_files
@@ -76,7 +77,7 @@ _SET_ASIDE: Mapping[str, tuple[Severity, str, str]] = {
 }
 # Every kind of finding that there can be: those above, those of `obstacles`, those below, and the readers'.
 KINDS = frozenset(_SET_ASIDE) | {
-    *("nothing_usable", "single_class", "too_few_pictures", "empty_train_split"),
+    *("nothing_usable", "single_class", "too_few_pictures", "empty_train_split", "empty_split"),
     *("labels_spelled_alike", "labels_differ_by_case", "exact_duplicates"),
     *("empty_class", "tiny_class", "imbalance", "too_few_for_split"),
     *("given_split", "repeated_rows", "ignored_columns"),
@@ -133,7 +134,7 @@ def check(
     seen = inspect_files(
         [listing.root / candidate.path for candidate in candidates],
         partial(module.inspect, settings=settings),
-        scope=_scope(module, settings),
+        scope=f"{decoder(module)} {settings.model_dump_json(exclude=_SHAPING)}",
         workers=workers,
         progress=progress or Silent(),
         cache=cache,
@@ -158,24 +159,20 @@ def check(
 
 
 def _name(path: Path) -> str:
-    absolute = path.absolute()
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - unlike Path.absolute it resolves "..", unlike resolve no link
     return absolute.stem if path.is_file() else absolute.name or "data"
 
 
 def _tidy(candidate: Candidate) -> Candidate:
     """Spellings that look the same are the same label: NFC, without surrounding spaces."""
     group = nfc(candidate.group) if candidate.group else None
-    return Candidate(candidate.path, _tidy_label(candidate.label), candidate.split, group)
+    return Candidate(candidate.path, tidy_label(candidate.label), candidate.split, group)
 
 
-def _tidy_label(label: str) -> str:
-    return nfc(label).strip()
-
-
-def _scope(module: ModuleType, settings: BaseModel) -> str:
-    """What an inspection depends on besides the bytes: the code that decodes, its version and its limits."""
+def decoder(module: ModuleType) -> str:
+    """Return what names the code that decodes, beside its settings: part of every cache's key."""
     code = hashlib.sha256(Path(module.__file__ or "").read_bytes()).hexdigest()[:16]
-    return f"{module.__name__} {code} pillow {PIL.__version__} {settings.model_dump_json(exclude=_SHAPING)}"
+    return f"{module.__name__} {code} pillow {PIL.__version__}"
 
 
 def _without_unreadable(
@@ -285,15 +282,23 @@ def _findings(
         *_about_set_aside(set_aside),
         *_about_spellings(set(spellings)),
         *_about_duplicates(examples),
-        *_about_sizes(Counter(example.label for example in examples), {*map(_tidy_label, spellings)}, min_per_class),
+        *_about_sizes(Counter(example.label for example in examples), {*map(tidy_label, spellings)}, min_per_class),
         *_about_sides(examples),
         *listing.findings,
+        *_about_given_split(listing),
     ]
     return tuple(sorted(found, key=lambda one: (_SEVERITIES.index(one.severity), -one.count, one.kind)))
 
 
 def _finding(kind: str, severity: Severity, examples: Sequence[str], message: str, remedy: str = "") -> Finding:
     return Finding(kind, severity, len(examples), tuple(examples[:_SHOWN]), message, remedy)
+
+
+def _about_given_split(listing: Listing) -> Iterable[Finding]:
+    given = [candidate.path for candidate in listing.candidates if candidate.split]
+    if given and all(finding.kind != "given_split" for finding in listing.findings):
+        message = f"The split that is given for {_files(len(given))} is kept."
+        yield _finding("given_split", "info", given, message)
 
 
 def _about_set_aside(set_aside: Mapping[str, Sequence[SetAside]]) -> Iterable[Finding]:
@@ -306,7 +311,7 @@ def _about_set_aside(set_aside: Mapping[str, Sequence[SetAside]]) -> Iterable[Fi
 def _about_spellings(spellings: set[str]) -> Iterable[Finding]:
     by_label: defaultdict[str, list[str]] = defaultdict(list)
     for spelling in sorted(spellings):
-        by_label[_tidy_label(spelling)].append(spelling)
+        by_label[tidy_label(spelling)].append(spelling)
     merged = [spelling for same in by_label.values() if len(same) > 1 for spelling in same]
     if merged:
         message = (
@@ -344,7 +349,11 @@ def _about_sizes(sizes: Counter[str], labels: set[str], min_per_class: int) -> I
         (most, largest), (least, smallest) = sizes.most_common(1)[0], sizes.most_common()[-1]
         message = f"{most} has {largest} usable pictures, {least} only {smallest}."
         yield _finding(
-            "imbalance", "warning", (most, least), message, "Training weighs classes; more pictures do better."
+            "imbalance",
+            "warning",
+            (most, least),
+            message,
+            "Add pictures of the small one, or try --set training.class_weights=balanced.",
         )
 
 

@@ -7,7 +7,6 @@ engine. What was computed is committed every few seconds, so a killed run goes o
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from noria.artifacts.store import Store
 from noria.contracts import Progress, Session
 from noria.errors import DataError
-from noria.ordered import ordered_map
+from noria.ordered import default_threads, ordered_map
 
 COMMIT_SECONDS = 2.0
 
@@ -79,7 +78,7 @@ def compute_features(
         fresh: dict[bytes, bytes] = {}
         committed = time.monotonic()
         try:
-            for found in _in_parallel(missing, extractor, workers or os.cpu_count() or 1):
+            for found in _in_parallel(missing, extractor, workers or default_threads()):
                 vectors.update(found)
                 fresh.update({extractor.cache_key(key): vector.tobytes() for key, vector in found.items()})
                 computed += len(found)

@@ -20,7 +20,7 @@ import orjson
 from noria.artifacts.store import Store
 from noria.contracts import Progress, Silent
 from noria.errors import UnreadableInputError
-from noria.ordered import ordered_map
+from noria.ordered import default_threads, ordered_map
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 _LARGE_BYTES = 32 * 1024 * 1024  # larger files are read one at a time
@@ -57,7 +57,7 @@ def inspect_files(
         cache: outcomes of earlier passes.
     """
     inspector = _Inspector(inspect, scope, cache)
-    threads = workers or len(os.sched_getaffinity(0))
+    threads = workers or default_threads()
     outcomes = []
     try:
         with (progress or Silent()).track("check pictures", len(paths)) as advance:

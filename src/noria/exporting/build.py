@@ -7,7 +7,6 @@ import random
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -33,7 +32,7 @@ from noria.exporting.golden import Golden, choose_golden
 from noria.exporting.settings import ExportSettings
 from noria.exporting.source import ExportSource
 from noria.exporting.verify import Runtimes, Verification, verify
-from noria.inference.predictor import Input
+from noria.inference.predictor import Input, Predictor
 
 SHELF = "noria.exporting.formats"
 GRAPHS = "noria.exporting.graphs"
@@ -61,7 +60,9 @@ def build(
         tolerances = {name: dict(member.TOLERANCES) for name, member in members.items()}
         manifest = _manifest(run, out.name, files, golden, tolerances)
         save_manifest(folder, manifest)
-        verification = _verify_all(open_bundle(folder), dataset, settings, progress)
+        # The bundle's own Keras file is the run's, byte for byte; without it the run's is opened.
+        reference = None if "keras" in members else Predictor(run, runtime="keras")
+        verification = _verify_all(open_bundle(folder), reference, dataset, settings, progress)
         save_manifest(folder, manifest.model_copy(update={"verified": tuple(verification.as_dict()["runtimes"])}))
     return open_bundle(out)
 
@@ -144,13 +145,15 @@ def _manifest(
     )
 
 
-def _verify_all(bundle: Bundle, dataset: Dataset, settings: ExportSettings, progress: Progress) -> Verification:
+def _verify_all(
+    bundle: Bundle, reference: Predictor | None, dataset: Dataset, settings: ExportSettings, progress: Progress
+) -> Verification:
     """Compare on the golden examples and on test pictures; a bundle that fails either is refused."""
     opened = Runtimes(bundle)
     on_golden = verify(opened, None, progress=progress)
     examples = sorted(dataset.by_split("test"), key=lambda one: one.sha256)[: settings.verify_examples]
     inputs = [Input(one.path, dataset.path_of(one), one.label) for one in examples]
-    on_test = verify(opened, inputs, progress=progress) if inputs else on_golden
+    on_test = verify(opened, inputs, progress=progress, reference=reference)
     problems = [
         f"{row.name} on {where}: {failure}"
         for where, outcome in (("golden examples", on_golden), ("test examples", on_test))
@@ -160,16 +163,3 @@ def _verify_all(bundle: Bundle, dataset: Dataset, settings: ExportSettings, prog
     if problems:
         raise VerificationError("The bundle is refused, because a file answers differently. " + "; ".join(problems))
     return on_test
-
-
-def formats_of(text: str) -> tuple[str, ...]:
-    """Return the formats of a comma-separated list, each checked against the shelf."""
-    chosen = tuple(name.strip() for name in text.split(",") if name.strip())
-    for name in chosen:
-        plugins.load(SHELF, name)
-    return chosen
-
-
-def summary(bundle: Bundle) -> list[dict[str, Any]]:
-    """Return `format`, `path` and `bytes` of each file."""
-    return [{"format": one.format, "path": one.path, "bytes": one.bytes} for one in bundle.manifest.files]

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.artifacts.bundle import Bundle
+from noria.artifacts.bundle import Bundle, ExportedFile
 from noria.contracts import Progress
-from noria.errors import DataError
+from noria.errors import DataError, MissingExtraError
 from noria.evaluation.compare import paired_difference
 from noria.evaluation.intervals import wilson
 from noria.inference import runtimes
@@ -38,6 +38,7 @@ class RuntimeRow:
     max_score_difference: float
     milliseconds: float  # a picture, from bytes to scores, one session
     bytes: int
+    num_examples: int  # that this runtime answered
     failures: tuple[str, ...] = ()
 
 
@@ -54,6 +55,12 @@ class Verification:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def joined_with(self, other: Verification) -> Verification:
+        """Return this outcome with the failures of another one, of the same runtimes, added."""
+        failures = {row.name: row.failures for row in other.runtimes}
+        rows = tuple(replace(row, failures=row.failures + failures.get(row.name, ())) for row in self.runtimes)
+        return replace(self, passed=self.passed and other.passed, runtimes=rows)
 
 
 class Runtimes:
@@ -79,17 +86,25 @@ class Runtimes:
         )
 
 
-def verify(opened: Runtimes, inputs: Sequence[Input] | None, *, progress: Progress) -> Verification:
+def verify(
+    opened: Runtimes, inputs: Sequence[Input] | None, *, progress: Progress, reference: Predictor | None = None
+) -> Verification:
     """Run examples through every file of the bundle.
 
     Args:
         inputs: with labels where they are known, or None for the golden examples in the bundle.
+        reference: what to compare with; by default the golden scores, or the bundle's own Keras file, or where
+            TensorFlow is not installed the first runtime.
 
     Raises:
         ArtifactError: a file is missing or damaged.
         DataError: not one input could be read.
     """
     bundle, golden = opened.bundle, inputs is None
+    for file in bundle.manifest.files:
+        bundle.file(file.format)  # also what no engine here can run must be intact
+    if not opened.names:
+        raise MissingExtraError(f"An engine that runs a file of {bundle.path}", "train")
     inputs = _golden(bundle) if inputs is None else list(inputs)
     outputs: dict[str, NDArray[np.float32]] = {}
     set_aside: dict[str, str] = {}
@@ -97,20 +112,18 @@ def verify(opened: Runtimes, inputs: Sequence[Input] | None, *, progress: Progre
         with progress.track(f"verify {name}", len(inputs)) as advance:
             outputs[name], failed = _scores(opened[name], inputs, advance)
         set_aside.update(failed)
-    readable = ~np.isnan(outputs[opened.names[0]][:, 0])
-    if not readable.any():
+    if golden:
+        against = _expected(bundle)
+    else:
+        against = outputs[opened.names[0]] if reference is None else _scores(reference, inputs, lambda _: None)[0]
+    if np.isnan(against[:, 0]).all():
         raise DataError(f"None of {len(inputs)} inputs could be read; the first: {next(iter(set_aside.values()), '')}")
-    reference = _expected(bundle) if golden else outputs[opened.names[0]]
     truth = np.array([bundle.labels.index(one.label) if one.label in bundle.labels else -1 for one in inputs])
-    used = [one for one, good in zip(inputs, readable, strict=True) if good]
-    rows = tuple(
-        _row(bundle, name, outputs[name][readable], reference[readable], truth[readable], _speed(opened[name], used))
-        for name in opened.names
-    )
+    rows = tuple(_compared(bundle, opened[name], inputs, outputs[name], against, truth) for name in opened.names)
     return Verification(
         passed=not any(row.failures for row in rows),
-        reference="golden" if golden else opened.names[0],
-        num_examples=len(used),
+        reference="golden" if golden else opened.names[0] if reference is None else reference.runtime,
+        num_examples=int((~np.isnan(against[:, 0])).sum()),
         set_aside=tuple({"input": name, "error": reason} for name, reason in set_aside.items()),
         runtimes=rows,
         not_installed=opened.missing(),
@@ -148,44 +161,62 @@ def _speed(predictor: Predictor, inputs: list[Input]) -> float:
     return (time.perf_counter() - start) / batch * 1e3
 
 
-def _row(
+def _compared(
     bundle: Bundle,
-    name: str,
+    predictor: Predictor,
+    inputs: list[Input],
     scores: NDArray[np.float32],
     reference: NDArray[np.float32],
     truth: NDArray[np.int64],
-    milliseconds: float,
 ) -> RuntimeRow:
-    format_name = runtimes.member(name).FORMAT
-    entry = next(one for one in bundle.manifest.files if one.format == format_name)
+    """Compare on what this runtime answered: the SavedModel's decoder knows no TIFF, and says so."""
+    manifest = bundle.manifest
+    expected = ~np.isnan(reference[:, 0])
+    answered = expected & ~np.isnan(scores[:, 0])
+    used = [one for one, good in zip(inputs, answered, strict=True) if good]
+    entry = manifest.file_of(runtimes.member(predictor.runtime).FORMAT)
+    if not used:
+        failure = (f"it answered none of {int(expected.sum())} inputs",)
+        return RuntimeRow(predictor.runtime, entry.format, None, None, 0.0, 1.0, 0.0, entry.bytes, 0, failure)
+    row, lost = _row(predictor.runtime, entry, scores[answered], reference[answered], truth[answered])
+    failures = _failures(row, manifest.tolerances[entry.format], lost)
+    return replace(row, milliseconds=_speed(predictor, used), failures=failures)
+
+
+def _row(
+    name: str,
+    entry: ExportedFile,
+    scores: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    truth: NDArray[np.int64],
+) -> tuple[RuntimeRow, dict[str, Any] | None]:
+    """Return the figures, and the paired difference of accuracy from the reference where labels are known."""
     known = truth >= 0
     right = int((scores.argmax(axis=1) == truth)[known].sum())
     count = int(known.sum())
     row = RuntimeRow(
         name=name,
-        format=format_name,
+        format=entry.format,
         accuracy=right / count if count else None,
         interval=wilson(right, count) if count else None,
         agreement=float(np.mean(scores.argmax(axis=1) == reference.argmax(axis=1))),
         max_score_difference=float(np.abs(scores - reference).max()),
-        milliseconds=milliseconds,
+        milliseconds=0.0,
         bytes=entry.bytes,
+        num_examples=len(scores),
     )
-    lost = (
-        paired_difference(reference.argmax(axis=1)[known], scores.argmax(axis=1)[known], truth[known])
-        if count
-        else None
-    )
-    return replace(row, failures=_failures(row, bundle.manifest.tolerances[format_name], lost))
+    if not count:
+        return row, None
+    return row, paired_difference(reference.argmax(axis=1)[known], scores.argmax(axis=1)[known], truth[known])
 
 
 def _failures(row: RuntimeRow, tolerances: dict[str, float], lost: dict[str, Any] | None) -> tuple[str, ...]:
     found = []
-    if row.agreement < tolerances["agreement"]:
+    # Here as below, a shortfall must be more than chance: one flip among 20 examples is 5 points and means nothing.
+    if wilson(round(row.agreement * row.num_examples), row.num_examples)[1] < tolerances["agreement"]:
         found.append(f"agreement {row.agreement:.4f} is below {tolerances['agreement']}")
     if not row.max_score_difference <= tolerances["score_difference"]:  # also where it is NaN
         found.append(f"a score differs by {row.max_score_difference:.4f}, above {tolerances['score_difference']}")
-    # On few examples one flip is a large share: only a loss that is not chance (95 %) counts.
     if lost and lost["difference"] > tolerances["accuracy_loss"] and lost["interval"][0] > 0:
         found.append(f"accuracy falls by {lost['difference']:.4f}, more than {tolerances['accuracy_loss']}")
     return tuple(found)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from noria.artifacts.run import Run
 from noria.contracts import Session
 from noria.errors import ArtifactError, MissingExtraError, UnreadableInputError
 from noria.inference import runtimes
-from noria.ordered import ordered_map
+from noria.ordered import default_threads, ordered_map
 
 MAX_INPUT_BYTES = 512 * 1024 * 1024
 
@@ -58,7 +59,7 @@ class Predictor:
         self._input = plugins.load("noria.inputs", row.INPUT)
         self._settings = self._input.Settings.model_validate(source.manifest.input)
         self._answer = plugins.load("noria.answers", row.ANSWER)
-        self._workers = workers or os.cpu_count() or 1
+        self._workers = workers or default_threads()
         self._local = threading.local()
         self._shared: Session | None = None
         self._lock = threading.Lock()
@@ -84,12 +85,21 @@ class Predictor:
     def run(self, chunk: Sequence[Input]) -> list[Result]:
         """Answer a few inputs in the calling thread."""
         prepared = [self._prepare(one) for one in chunk]
-        good = [value for value in prepared if not isinstance(value, str)]
-        rows = iter(self._scores(good) if good else ())
+        rows = iter(self._rows([value for value in prepared if not isinstance(value, str)]))
+        outcomes = [value if isinstance(value, str) else next(rows) for value in prepared]
         return [
-            Result(one.name, None, value) if isinstance(value, str) else Result(one.name, next(rows))
-            for one, value in zip(chunk, prepared, strict=True)
+            Result(one.name, None, outcome) if isinstance(outcome, str) else Result(one.name, outcome)
+            for one, outcome in zip(chunk, outcomes, strict=True)
         ]
+
+    def _rows(self, batch: list[Any]) -> list[NDArray[np.float32] | str]:
+        """Return scores, or the reason why the engine itself refuses an input; the others of its batch go on."""
+        if not batch:
+            return []
+        try:
+            return list(self._scores(batch))
+        except UnreadableInputError as error:
+            return [str(error)] if len(batch) == 1 else [row for one in batch for row in self._rows([one])]
 
     def _prepare(self, one: Input) -> Any:
         """Return what the engine accepts, or the reason (text) why there is nothing to run."""
@@ -130,12 +140,14 @@ def open_source(path: Path) -> Run | Bundle:
 def find_inputs(paths: Iterable[Path]) -> Iterator[Input]:
     """Yield every file named, and every file below every folder named, in sorted order."""
     for path in paths:
-        if path.is_dir():
-            for folder, folders, files in os.walk(path):
-                folders.sort()
-                yield from (Input(str(Path(folder) / name), Path(folder) / name) for name in sorted(files))
-        else:
+        if not os.path.isdir(path):  # noqa: PTH112 - not Path.is_dir, which raises in a folder that may not be read
             yield Input(str(path), path)
+            continue
+        closed: list[OSError] = []
+        for folder, folders, files in os.walk(path, onerror=closed.append):
+            folders.sort()
+            yield from (Input(str(Path(folder) / name), Path(folder) / name) for name in sorted(files))
+        yield from (Input(str(error.filename), Path(error.filename)) for error in closed)
 
 
 def usable_runtimes(source: Run | Bundle) -> list[str]:
@@ -158,15 +170,16 @@ def _runtimes_for(source: Run | Bundle) -> list[str]:
 
 def _read(path: Path) -> bytes:
     try:
-        if not path.exists():
-            raise UnreadableInputError("there is no such file")
-        if not path.is_file():
-            raise UnreadableInputError("not a file")
-        if path.stat().st_size > MAX_INPUT_BYTES:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableInputError("not a file, or a folder that may not be read")
+        if status.st_size > MAX_INPUT_BYTES:
             raise UnreadableInputError(f"larger than {MAX_INPUT_BYTES // 2**20} MiB")
         return path.read_bytes()
-    except OSError as error:
-        raise UnreadableInputError(error.strerror or str(error)) from None
+    except FileNotFoundError:
+        raise UnreadableInputError("there is no such file") from None
+    except (OSError, ValueError) as error:
+        raise UnreadableInputError(getattr(error, "strerror", None) or str(error)) from None
 
 
 def _chunks(inputs: Iterable[Input], size: int) -> Iterator[list[Input]]:

@@ -6,6 +6,7 @@ import io
 
 from PIL import Image
 
+LARGEST = 1024  # pixels; what is tried is the decoder, and bundles should stay light
 TURNED = 6  # EXIF orientation: the camera was held upright, the viewer must turn the pixels by 90 degrees
 
 
@@ -13,6 +14,7 @@ def variants(data: bytes) -> list[tuple[str, str, bytes]]:
     """Return (file ending, note, bytes) for each variant of a readable picture; all lossless but for JPEG."""
     with Image.open(io.BytesIO(data)) as opened:
         image = opened.convert("RGB")
+    image.thumbnail((LARGEST, LARGEST))
     exif = Image.Exif()
     exif[0x0112] = TURNED
     soft = image.copy()

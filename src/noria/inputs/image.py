@@ -11,9 +11,10 @@ import functools
 import hashlib
 import io
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Final, Literal
@@ -38,6 +39,8 @@ Size = tuple[int, int]  # width, height, as Pillow counts
 
 SUPPORTED: Final = "JPEG, PNG, WebP, BMP, GIF, TIFF"
 PAD_GREY: Final = 127
+LARGE_PIXELS: Final = 25_000_000
+_large = threading.Lock()
 
 # How many pixels of `max_pixels` one pixel counts for. libwebp and libtiff hold several copies of a picture, libjpeg
 # the coefficients of four channels.
@@ -79,9 +82,10 @@ def inspect(data: bytes, settings: Settings) -> Facts:
     with _refusing():
         image = _open(data, settings)
         file_format, mode = str(image.format), image.mode
-        orientation, _ = _load(image)
-        upright = _upright(image, orientation)
-        return Facts(*upright.size, file_format, mode, _hash_pixels(upright))
+        with _large_in_turn(image):
+            orientation, _ = _load(image)
+            upright = _upright(image, orientation)
+            return Facts(*upright.size, file_format, mode, _hash_pixels(upright))
 
 
 def read(data: bytes, settings: Settings) -> NDArray[np.uint8]:
@@ -92,8 +96,9 @@ def read(data: bytes, settings: Settings) -> NDArray[np.uint8]:
     """
     with _refusing():
         image = _open(data, settings)
-        orientation, full_size = _load(image, settings)
-        return np.asarray(_fit(_upright(image, orientation), full_size, settings))
+        with nullcontext() if isinstance(image, JpegImageFile) else _large_in_turn(image):  # JPEG is decoded small
+            orientation, full_size = _load(image, settings)
+            return np.asarray(_fit(_upright(image, orientation), full_size, settings))
 
 
 def encode_preview(data: bytes, side: int) -> bytes:
@@ -206,6 +211,11 @@ def _refusing() -> Iterator[None]:
         raise UnreadableInputError(f"too large: {error}") from error
     except Exception as error:
         raise UnreadableInputError(f"a damaged or cut-off picture: {str(error) or type(error).__name__}") from error
+
+
+def _large_in_turn(image: ImageFile.ImageFile) -> AbstractContextManager[object]:
+    """Decode large pictures one at a time: `max_pixels` bounds the memory of one, not of one for each processor."""
+    return _large if image.width * image.height > LARGE_PIXELS else nullcontext()
 
 
 def _open(data: bytes, settings: Settings) -> ImageFile.ImageFile:

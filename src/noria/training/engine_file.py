@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from pathlib import Path
 
 import keras
 
 from noria.artifacts.files import read_json, sha256_file, write_atomic, write_json
 from noria.convert import to_litert
-from noria.errors import ArtifactError
+from noria.errors import ArtifactError, NoriaError
 
 
 def engine_file(backbone: keras.Model, fingerprint: str, folder: Path) -> Path:
@@ -17,11 +17,15 @@ def engine_file(backbone: keras.Model, fingerprint: str, folder: Path) -> Path:
     path = folder / f"{fingerprint}.tflite"
     seal = folder / f"{fingerprint}.json"
     if path.is_file() and _sealed(seal) == sha256_file(path):
-        os.utime(path)  # so that `noria cache` can tell what is still used
         return path
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, to_litert(backbone))
-    write_json(seal, {"sha256": sha256_file(path)})
+    converted = to_litert(backbone)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, converted)
+        write_json(seal, {"sha256": sha256_file(path)})
+    except (OSError, NoriaError):  # a cache that cannot be written costs time, no more
+        path = Path(tempfile.mkdtemp(prefix="noria-")) / path.name
+        path.write_bytes(converted)
     return path
 
 

@@ -21,6 +21,7 @@ from noria.artifacts.dataset import Dataset
 from noria.artifacts.files import write_atomic
 from noria.artifacts.run import MODEL, RunManifest, save_manifest
 from noria.contracts import SPLITS, Scored, Split
+from noria.errors import UnreadableInputError
 from noria.evaluation.calibration import apply_temperature
 from noria.evaluation.metrics import classification
 from noria.evaluation.report import ReportContent, write_report
@@ -120,7 +121,6 @@ def _report(
 ) -> ReportContent:
     dataset = job.dataset
     files = {one.path: dataset.path_of(one) for one in dataset.by_split("test")}
-    ratios = ":".join(f"{part:g}" for part in dataset.ratios)
     return ReportContent(
         title=dataset.name,
         task=dataset.task,
@@ -144,10 +144,25 @@ def _report(
         fingerprint=dataset.fingerprint,
         config=config,
         model={**trained.card, "strategy": job.training.strategy, "features": trained.features["width"]},
-        split_note=(
-            f"Train, validation and test in the ratio {ratios}, each class alike, drawn by seed {dataset.seed}; "
-            "pictures with the same bytes or pixels, and groups, are on one side."
-        ),
-        thumbnail=lambda name: thumbnail(files[name].read_bytes()) if name in files else None,
+        split_note=_split_note(dataset),
+        thumbnail=lambda name: _thumbnail(files[name], thumbnail) if name in files else None,
         next_steps=["noria export RUN", "noria predict BUNDLE new-photos/"],
+    )
+
+
+def _thumbnail(path: Path, thumbnail: Callable[[bytes], bytes]) -> bytes | None:
+    """A report without one picture is better than a training lost to it."""
+    try:
+        return thumbnail(path.read_bytes())
+    except (OSError, UnreadableInputError):
+        return None
+
+
+def _split_note(dataset: Dataset) -> str:
+    ratios = ":".join(f"{part:g}" for part in dataset.ratios)
+    if any(finding.kind == "given_split" for finding in dataset.findings):
+        return f"The split that was given is kept; what it left open was drawn {ratios} by seed {dataset.seed}."
+    return (
+        f"Train, validation and test in the ratio {ratios}, each class alike, drawn by seed {dataset.seed}; "
+        "pictures with the same bytes or pixels, and groups, are on one side."
     )

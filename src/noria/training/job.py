@@ -26,6 +26,7 @@ class Job:
     training: TrainingSettings
     seed: int
     read: Callable[[bytes], NDArray[np.uint8]]  # bytes of a file -> (height, width, 3)
+    decoder: str  # names the code behind `read`, so that a cache never serves what another one decoded
     input: BaseModel  # the settings that `read` follows
     vary: Callable[[NDArray[np.uint8], str], NDArray[np.uint8]]  # a varied view, named by a key
     vary_spec: str  # everything that `vary` depends on beside picture and key

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 RECIPE = 1  # raise when the same settings and key give other pixels, so that no cached feature is used by mistake
 MOST_VIEWS = 4
@@ -42,6 +42,14 @@ class Settings(BaseModel):
     brightness_range: tuple[float, float] = Field((0.9, 1.1), description="factors, darkest and brightest")
     contrast_range: tuple[float, float] = Field((0.9, 1.1), description="factors, flattest and hardest")
     fill_mode: Literal["reflect", "nearest", "constant"] = Field("reflect", description="what fills moved-in edges")
+
+    @field_validator("brightness_range", "contrast_range")
+    @classmethod
+    def _is_a_range(cls, factors: tuple[float, float]) -> tuple[float, float]:
+        low, high = factors
+        if not 0 <= low <= high < math.inf:
+            raise ValueError(f"two factors, the smaller first, are expected, e.g. [0.9, 1.1], not {list(factors)}")
+        return factors
 
 
 def number_of_views(settings: Settings, num_examples: int) -> int:

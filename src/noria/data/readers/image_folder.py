@@ -14,6 +14,7 @@ from pathlib import Path
 
 from noria.contracts import SPLITS, Candidate, Finding, SetAside, Split
 from noria.data.readers import Listing, is_unicode, shown
+from noria.errors import DataError
 
 SPLIT_FOLDERS: dict[str, Split] = {
     "train": "train",
@@ -154,6 +155,11 @@ def _given_splits(walk: _Walk) -> dict[str, Split]:
     with_classes = {folder.split("/", 1)[0] for folder in walk.folders if "/" in folder} & named.keys()
     if len(with_classes) >= 2 or (with_classes and len(named) == len(top)):
         return named
+    if len(named) >= 2 and len(named) == len(top):
+        raise DataError(
+            f"{', '.join(sorted(named))} are the folders of a split, but there are no folders of classes in them. "
+            "Expected e.g. train/cat/1.jpg, or cat/1.jpg without a split."
+        )
     return {}
 
 

@@ -42,7 +42,8 @@ def decode(data: tf.Tensor, settings: Settings) -> tf.Tensor:
     result = tf.TensorSpec((settings.height, settings.width, 3), tf.float32)
     # The control flow is written out: AutoGraph, where the caller has it on, would only blur tracebacks.
     one_picture = tf.autograph.experimental.do_not_convert(lambda one: _decode_one(one, settings))
-    return tf.map_fn(one_picture, data, fn_output_signature=result)
+    # Two at a time: a decoded photo of a phone takes hundreds of megabytes as float32.
+    return tf.map_fn(one_picture, data, fn_output_signature=result, parallel_iterations=2)
 
 
 def _decode_one(data: tf.Tensor, settings: Settings) -> tf.Tensor:

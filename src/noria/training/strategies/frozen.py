@@ -6,6 +6,7 @@ What comes out is one ordinary Keras model, backbone and head together, that ans
 from __future__ import annotations
 
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
     """
     seconds: dict[str, float] = {}
     start = time.perf_counter()
-    progress.note(f"{job.model.name}: loading weights and preparing the engine")
+    progress.note(f"{job.model.name}: weights from {models.card(job.model.name).weights_source}")
     backbone = models.find(job.model.name).build_backbone(
         job.model.name, image_size=_image_size(job), weights=job.model.weights
     )
@@ -76,7 +77,8 @@ def _wanted(job: Job) -> list[Wanted]:
 
 
 def _extractor(job: Job, fingerprint: str, engine: Path) -> Extractor:
-    space = f"{fingerprint}/{litert.FORMAT}/{job.input.model_dump_json()}"
+    engine_name = f"{litert.FORMAT} {version('ai-edge-litert')}"
+    space = f"{fingerprint}/{engine_name}/{job.decoder}/{job.input.model_dump_json()}"
     return Extractor(space, job.vary_spec, job.read, job.vary, lambda: litert.open_session(engine))
 
 

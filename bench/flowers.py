@@ -1,8 +1,8 @@
 """How much faster than the documented Keras recipe is `noria train`, and is it as accurate? 4,054 flower photos.
 
 The same split, the same backbone, each side in a process of its own, Noria from an empty cache. Both train, choose and
-answer for the test pictures. `python bench/flowers.py` takes about 45 minutes on 2 cores, nearly all of it the recipe's
-(an epoch of it takes more than a minute); stopped, it goes on from the last finished seed.
+answer for the test pictures. `python bench/flowers.py` takes half an hour or more on 2 cores, nearly all of it the
+recipe's (an epoch of it takes 39 to 85 s, by machine and load); stopped, it goes on from the last finished seed.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ SECONDS, MEBIBYTES = 1.0, 200
 PICTURES = 20  # of each label: how long a start takes does not depend on what the model has seen
 KERAS = """
 import json, sys
+sys.modules["sklearn"] = None  # installed for other benchmarks; Keras would import it, and 2 s would be held against it
 import keras
 model = keras.saving.load_model(sys.argv[1])
 image = keras.utils.img_to_array(keras.utils.load_img(sys.argv[2], target_size=model.input_shape[1:3]))

@@ -90,9 +90,12 @@ def train(
         ArtifactError: `out` is there already and is not this run.
         MissingExtraError: TensorFlow is not installed.
     """
+    from noria.quiet import require_tensorflow
+
     progress = progress or Silent()
     config = _with_model_size(config or load_config())
     plugins.require(STRATEGIES, config.training.strategy)
+    require_tensorflow()
     _refuse_foreign(out)
     clock = _Clock()
     with clock.stage("check"):

@@ -283,7 +283,9 @@ def verify(
     from noria import api
 
     outcome = api.verify(bundle, data, progress=_progress(as_json, quiet)).as_dict()
-    _say(as_json, outcome, _runtimes_table(outcome["runtimes"]))
+    absent = ", ".join(outcome["not_installed"])
+    rest = f"Intact, but not run here, for want of their engines: {absent}." if absent else ""
+    _say(as_json, outcome, _runtimes_table(outcome["runtimes"]), *([rest] if rest else []))
     failures = [f"{row['name']}: {failure}" for row in outcome["runtimes"] for failure in row["failures"]]
     if failures:
         raise NoriaError("Not verified. " + "; ".join(failures))

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
@@ -50,17 +51,19 @@ def load_tensorflow() -> None:
         return
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        with native_output_hidden():
-            importlib.import_module("tensorflow")
-            importlib.import_module("keras")
-        # Advice to developers of models, which a user of a finished road can do nothing about.
-        for name in ("tensorflow", "absl"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-    except ModuleNotFoundError as error:
-        if error.name not in ("tensorflow", "keras"):
-            raise
-        raise MissingExtraError("TensorFlow (needed to train, export and run Keras files)", "train") from None
+    require_tensorflow()
+    with native_output_hidden():
+        importlib.import_module("tensorflow")
+        importlib.import_module("keras")
+    # Advice to developers of models, which a user of a finished road can do nothing about.
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def require_tensorflow() -> None:
+    """Raise MissingExtraError where TensorFlow or Keras is not installed, without importing them."""
+    if find_spec("tensorflow") is None or find_spec("keras") is None:
+        raise MissingExtraError("TensorFlow (needed to train, export and run Keras files)", "train")
 
 
 def _hiding_place() -> IO[bytes]:

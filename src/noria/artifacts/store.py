@@ -89,11 +89,23 @@ class Store:
     def _open(self) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._connect()
+            self._connect_patiently()
         except sqlite3.DatabaseError as error:
             self._after(error)
         except OSError as error:
             self.trouble = f"The cache {self.path} is not used: {error.strerror}."
+
+    def _connect_patiently(self) -> None:
+        """Two processes that begin a cache at once: changing to WAL fails at once where the other is at it."""
+        for wait in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0):
+            try:
+                return self._connect()
+            except sqlite3.OperationalError as error:
+                self._disconnect()
+                if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                    raise
+                time.sleep(wait)
+        return self._connect()
 
     def _connect(self) -> None:
         # One connection for all threads; the lock takes turns.

@@ -154,7 +154,7 @@ def check(
     for kind in sorted(wanted - KINDS - {"any"}):
         raise UnknownNameError("kind of finding", kind, {*KINDS, "any"})
     loaded = load_config(config, settings or (), seed=seed)
-    dataset = api.check(data, config=loaded, progress=_progress(as_json, quiet))
+    dataset = api.check(data, config=loaded, progress=_progress(quiet))
     findings = [asdict(finding) for finding in dataset.findings]
     facts = {
         "data": str(data),
@@ -193,7 +193,7 @@ def train(
 
     loaded = load_config(config, settings or (), seed=seed, training__strategy=strategy, model__name=model)
     command = shlex.join(["noria", *sys.argv[1:]])
-    run = api.train(data, out, config=loaded, progress=_progress(as_json, quiet), command=command)
+    run = api.train(data, out, config=loaded, progress=_progress(quiet), command=command)
     facts = run.manifest
     told = {
         "run": str(run.path),
@@ -229,7 +229,7 @@ def evaluate(
     """Measure a run or a bundle on labelled data: accuracy with its interval, and the figures of each label."""
     from noria import api
 
-    told = api.evaluate(source, data, runtime=runtime, progress=_progress(as_json, quiet))
+    told = api.evaluate(source, data, runtime=runtime, progress=_progress(quiet))
     low, high = told["interval"]
     lines: list[Any] = [
         _classes_table(told["classes"]),
@@ -258,7 +258,7 @@ def export(
     from noria import api
 
     chosen = [name.strip() for name in formats.split(",")] if formats else None
-    bundle = api.export(run, out, formats=chosen, replace=force, progress=_progress(as_json, quiet))
+    bundle = api.export(run, out, formats=chosen, replace=force, progress=_progress(quiet))
     files = [{"format": one.format, "path": one.path, "bytes": one.bytes} for one in bundle.manifest.files]
     told = {"bundle": str(bundle.path), "files": files, "verified": list(bundle.manifest.verified)}
     _say(
@@ -282,7 +282,7 @@ def verify(
     """Prove that every file of a bundle answers like the Keras model; exit with 1 where one does not."""
     from noria import api
 
-    outcome = api.verify(bundle, data, progress=_progress(as_json, quiet)).as_dict()
+    outcome = api.verify(bundle, data, progress=_progress(quiet)).as_dict()
     absent = ", ".join(outcome["not_installed"])
     rest = f"Intact, but not run here, for want of their engines: {absent}." if absent else ""
     _say(as_json, outcome, _runtimes_table(outcome["runtimes"]), *([rest] if rest else []))
@@ -310,7 +310,7 @@ def predict(
     given = [one for name in files for one in (read_inputs() if name == "-" else find_inputs([Path(name)]))]
     rows: list[tuple[str, Text, str]] = []
     failed = 0
-    with _progress(as_json, quiet).track("predict", len(given)) as advance:
+    with _progress(quiet).track("predict", len(given)) as advance:
         for answer in predictor.answers(given, top=top):
             advance(1)
             failed += "error" in answer
@@ -338,7 +338,7 @@ def demo(
     """Walk the whole path on 2,624 real photos of solar cells: check, train, evaluate, export, verify, predict."""
     from noria import demo as show
 
-    told = show.run(out, _progress(as_json, quiet))
+    told = show.run(out, _progress(quiet))
     _say(as_json, told, *show.closing_lines(told))
 
 
@@ -361,7 +361,7 @@ def cache_clear(as_json: AsJson = False) -> None:
     _say(as_json, told, f"{told['bytes'] / 1e6:.1f} MB deleted from {told['folder']}.")
 
 
-def _progress(as_json: bool, quiet: bool) -> TerminalProgress:
+def _progress(quiet: bool) -> TerminalProgress:
     return TerminalProgress(stderr_console(), quiet=quiet)
 
 

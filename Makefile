@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCHES := $(basename $(notdir $(filter-out bench/_%,$(wildcard bench/*.py))))
 
+# One after the other, also with -j: pip would write into one environment from two processes.
+.NOTPARALLEL:
 .PHONY: demo test check bench format clean $(addprefix bench-,$(BENCHES))
 
 demo: $(VENV)/.demo            ## the whole path on 2,624 real photos, to a report and a bundle
@@ -36,7 +38,8 @@ clean:                         ## delete the environment and what the tools left
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "Noria needs Python 3.11, 3.12 or 3.13; none was found. Set PYTHON=/path/to/python3.12"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "No virtual environment could be made. On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
 	touch $@
 

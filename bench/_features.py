@@ -6,6 +6,7 @@ stay in `.noria/bench` below the project (or NORIA_CACHE), so a second start com
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from _harness import PROJECT, Row, say, write_manifest
+from _harness import PROJECT, SETS, Row, mean, parser, say, spread, write_manifest
 from noria import api, models
 from noria.artifacts.dataset import Dataset
 from noria.artifacts.store import Store, cache_folder
@@ -28,6 +29,27 @@ from noria.inputs import image
 from noria.quiet import load_tensorflow
 
 Vectors = dict[tuple[str, int], NDArray[np.float32]]
+
+
+def options(about: str, *, quick_limit: int) -> argparse.Namespace:
+    """Read seeds, sets and how many pictures of each label are used; --quick takes one set and few pictures."""
+    made = parser(about)
+    made.add_argument("--limit", type=int, help="only so many pictures of each label, all sides together")
+    made.add_argument("--sets", nargs="+", choices=sorted(SETS), default=sorted(SETS))
+    given = made.parse_args()
+    if given.quick:
+        given.seeds, given.limit, given.sets = 1, given.limit or quick_limit, given.sets[:1]
+    return given
+
+
+def by_seed(figures: Mapping[str, Any], names: Sequence[str], seeds: int) -> list[float]:
+    """Return one accuracy for each seed: the mean over the figures `NAME SEED`."""
+    return [mean([figures[f"{name} {seed}"]["accuracy"] for name in names]) for seed in range(seeds)]
+
+
+def gain(before: Sequence[float], after: Sequence[float]) -> str:
+    """Return the difference in points, seed by seed, for a table."""
+    return spread([(b - a) * 100 for a, b in zip(before, after, strict=True)], "{:+.1f}")
 
 
 def keep_features() -> None:

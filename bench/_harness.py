@@ -19,7 +19,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -240,7 +239,14 @@ class Kept:
 
     def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
         self._path = RESULTS / f"{name}.partial"
-        stamp = {"settings": dict(settings), "code": code_digest(), "versions": versions(), "cpu": cpu_model()}
+        # Not the commit, which changes with every document: the digest says whether it is the same code.
+        stamp = {
+            "settings": dict(settings),
+            "code": code_digest(),
+            "versions": versions(),
+            "cpu": cpu_model(),
+            "cores": cores(),
+        }
         self._stamp = json.loads(json.dumps(stamp))  # as it will be read back
         self.figures: dict[str, Any] = {}
         if self._path.is_file():
@@ -275,23 +281,23 @@ def publish(name: str, title: str, body: str, raw: Mapping[str, Any], *, quick: 
     text = (
         f"# {title}\n\n{warning}{body}\n\n"
         f"Machine: {facts['cpu']}, {facts['cores']} cores, {facts['memory_gib']:.0f} GiB memory, {facts['system']}; "
-        f"load average at the end {facts['load']}. Versions: {told}. Run again with `python bench/{name}.py`.\n"
+        f"load average at the end {facts['load']}. Versions: {told}. Commit {commit()}. "
+        f"Run again with `python bench/{name}.py`.\n"
     )
     print(text)
     RESULTS.mkdir(exist_ok=True)
     stem = f"{name}-quick" if quick else name
     ending = ".partial" if quick else ""
     (RESULTS / f"{stem}.md{ending}").write_text(text, encoding="utf-8")
-    whole = {"machine": facts, "versions": versions(), "quick": quick, **raw}
+    whole = {"machine": facts, "versions": versions(), "commit": commit(), "quick": quick, **raw}
     (RESULTS / f"{stem}.json{ending}").write_text(json.dumps(whole, indent=1, default=_plain), encoding="utf-8")
 
 
 def machine() -> dict[str, Any]:
     """Return what the figures depend on beside the software."""
-    affinity = getattr(os, "sched_getaffinity", None)
     return {
         "cpu": cpu_model(),
-        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "cores": cores(),
         "memory_gib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
         "system": f"{platform.system()} {platform.machine()}",
         "load": " ".join(f"{value:.1f}" for value in os.getloadavg()),
@@ -318,13 +324,27 @@ def code_digest() -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of what is measured."""
-    found = {"python": platform.python_version()}
-    for name in VERSIONED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    from noria.training import finish
+
+    return {name: value for name, value in finish.versions(VERSIONED).items() if name != "platform"}
+
+
+def commit() -> str:
+    """Return the commit that is checked out, with a + where files differ from it; "no commit" outside of git."""
+    try:
+        told = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"],
+            cwd=PROJECT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return "no commit"
+    return told.stdout.strip()
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _plain(value: Any) -> Any:

@@ -18,8 +18,8 @@ from typing import Any
 
 from PIL import Image
 
-from _features import Backbone, checked, head_accuracy, keep_features, open_backbone
-from _harness import SETS, Kept, Row, mean, parser, percent, publish, spread, table
+from _features import Backbone, by_seed, checked, gain, head_accuracy, keep_features, open_backbone, options
+from _harness import SETS, Kept, Row, mean, percent, publish, table
 from noria.artifacts.dataset import Dataset
 from noria.config import load_config
 
@@ -32,7 +32,7 @@ QUALITY = 95
 
 def main() -> None:
     """Measure every way on every set and publish the table."""
-    given = _options()
+    given = options(str(__doc__), quick_limit=20)
     keep_features()
     settings = {"limit": given.limit, "sets": given.sets}
     kept = Kept("fit-quick" if given.quick else "fit", settings)
@@ -42,16 +42,6 @@ def main() -> None:
             _measure(name, shape, given, backbone, kept)
     publish("fit", "Stretch, pad or crop", _body(kept.figures, given), kept.figures, quick=given.quick)
     kept.finish()
-
-
-def _options() -> argparse.Namespace:
-    options = parser(str(__doc__))
-    options.add_argument("--limit", type=int, help="only so many pictures of each label")
-    options.add_argument("--sets", nargs="+", choices=sorted(SETS), default=sorted(SETS))
-    given = options.parse_args()
-    if given.quick:
-        given.seeds, given.limit, given.sets = 1, given.limit or 20, given.sets[:1]
-    return given
 
 
 def _measure(name: str, shape: str, given: argparse.Namespace, backbone: Backbone, kept: Kept) -> None:
@@ -97,27 +87,25 @@ def _cut(row: Row, folder: Path) -> Row:
 
 
 def _body(figures: dict[str, Any], given: argparse.Namespace) -> str:
-    def by_seed(fit: str, resample: str, columns: list[tuple[str, str]]) -> list[float]:
-        keys = [[f"{name} {shape} {fit} {resample} {seed}" for name, shape in columns] for seed in range(given.seeds)]
-        return [mean([figures[key]["accuracy"] for key in of_seed]) for of_seed in keys]
+    def accuracies(fit: str, resample: str, columns: list[tuple[str, str]]) -> list[float]:
+        return by_seed(figures, [f"{name} {shape} {fit} {resample}" for name, shape in columns], given.seeds)
 
     columns = [(name, shape) for shape in SHAPES for name in given.sets]
     ragged = [column for column in columns if column[1] == "ragged"]
-    first = by_seed(FITS[0], RESAMPLES[0], ragged)
+    first = accuracies(FITS[0], RESAMPLES[0], ragged)
     lines = []
     for fit in FITS:
         for resample in RESAMPLES:
             cells = [
                 percent(
-                    mean(by_seed(fit, resample, [(name, shape)])),
+                    mean(accuracies(fit, resample, [(name, shape)])),
                     figures[f"{name} {shape} {fit} {resample} 0"]["count"],
                 )
                 for name, shape in columns
             ]
-            of_ragged = by_seed(fit, resample, ragged)
-            gains = [(after - before) * 100 for before, after in zip(first, of_ragged, strict=True)]
-            both = mean(by_seed(fit, resample, columns))
-            lines.append([fit, resample, *cells, f"{mean(of_ragged):.2%}", spread(gains, "{:+.1f}"), f"{both:.2%}"])
+            of_ragged = accuracies(fit, resample, ragged)
+            both = mean(accuracies(fit, resample, columns))
+            lines.append([fit, resample, *cells, f"{mean(of_ragged):.2%}", gain(first, of_ragged), f"{both:.2%}"])
     header = ["fit", "filter", *(f"{name}, {shape}" for name, shape in columns)]
     header += ["mean of ragged", f"minus {FITS[0]} {RESAMPLES[0]}, points (seeds)", "mean of all"]
     amount = f"at most {given.limit} pictures a label" if given.limit else "all pictures"

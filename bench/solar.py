@@ -24,7 +24,7 @@ PUBLISHED = [
 # photos are 300 pixels a side. One ninth of the training photos chooses, in place of one quarter.
 SETTINGS: dict[str, tuple[str, ...]] = {
     "Noria, default settings": (),
-    "Noria, lite2, 320 pixels, 4 views flipped both ways": (
+    "Noria, tuned on validation: lite2, 320 pixels, 4 views flipped both ways": (
         "model.name=efficientnet_lite2",
         "input.height=320",
         "input.width=320",
@@ -45,7 +45,7 @@ What differs: (1) the published figure is of one draw of the authors', which is 
 of 33 or 67 %; here a cell from 50 % upwards is *defective*, below it *sound*, in training and in test, so cells of 33 %
 count as sound. How the published accuracy counts those was not verified; the column *sure* leaves them out. (3) The
 photos that choose (early stopping, regularisation, temperature) are taken from the training three quarters: a quarter
-of them by default, a ninth with the better settings. (4) One model for both kinds; nothing is known to it but the
+of them by default, a ninth with the tuned settings. (4) One model for both kinds; nothing is known to it but the
 photo. Always answering *sound* is the floor. A cell is *sure* where its probability is 0 or 100 %.
 """
 

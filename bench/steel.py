@@ -1,7 +1,7 @@
 """How accurate, and how long, on six kinds of steel defect? Against an SVM on small pixels, the thing tried first.
 
-1,770 grey photos of 200x200 pixels (NEU-DET); an earlier trial of this approach gave 99.4 % in 10 s. Each side in a
-process of its own, from nothing, on the same split. `python bench/steel.py` takes about 2 minutes on 2 cores.
+1,770 grey photos of 200x200 pixels (NEU-DET). Each side in a process of its own, from nothing, on the same split.
+`python bench/steel.py` takes about 2 minutes on 2 cores.
 """
 
 from __future__ import annotations
@@ -78,7 +78,6 @@ def _body(figures: dict[str, Any], seeds: int) -> str:
     lines = [
         line("`noria train`, cold cache, default settings", noria),
         line(f"scikit-learn: {SIDE}x{SIDE} grey pixels, RBF SVM", [figures[f"svm {seed}"] for seed in range(seeds)]),
-        ["Earlier trial of the same approach", "1", "99.4%", "", "10", ""],
     ]
     counts = noria[0]["counts"]
     return (

@@ -15,8 +15,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from _features import Backbone, Vectors, checked, head_accuracy, keep_features, open_backbone
-from _harness import SETS, Kept, mean, parser, percent, publish, spread, table
+from _features import (
+    Backbone,
+    Vectors,
+    by_seed,
+    checked,
+    gain,
+    head_accuracy,
+    keep_features,
+    open_backbone,
+    options,
+)
+from _harness import SETS, Kept, mean, percent, publish, table
 from noria.artifacts.dataset import Dataset
 from noria.config import Config, load_config
 from noria.contracts import Example
@@ -28,7 +38,7 @@ CHOOSING = 3  # one picture for choosing (validation) to this many for learning,
 
 def main() -> None:
     """Measure every number of views with every amount of data and publish the table."""
-    given = _options()
+    given = options(str(__doc__), quick_limit=25)
     keep_features()
     kept = Kept("views-quick" if given.quick else "views", {"limit": given.limit, "sets": given.sets})
     config = load_config()
@@ -40,16 +50,6 @@ def main() -> None:
         "views", "Varied views of each training picture", _body(kept.figures, given), kept.figures, quick=given.quick
     )
     kept.finish()
-
-
-def _options() -> argparse.Namespace:
-    options = parser(str(__doc__))
-    options.add_argument("--limit", type=int, help="only so many pictures of each label, all sides together")
-    options.add_argument("--sets", nargs="+", choices=sorted(SETS), default=sorted(SETS))
-    given = options.parse_args()
-    if given.quick:
-        given.seeds, given.limit, given.sets = 1, given.limit or 25, given.sets[:1]
-    return given
 
 
 def _measure(name: str, seed: int, backbone: Backbone, config: Config, given: argparse.Namespace, kept: Kept) -> None:
@@ -88,8 +88,7 @@ def _some(examples: Sequence[Example], amount: int, seed: int) -> Sequence[Examp
 def _body(figures: dict[str, Any], given: argparse.Namespace) -> str:
     def accuracies(names: Sequence[str], amount: int, views: int) -> list[float]:
         """One for each seed: the mean over some sets."""
-        keys = [[f"{name} {amount or 'all'} {views} {seed}" for name in names] for seed in range(given.seeds)]
-        return [mean([figures[key]["accuracy"] for key in of_seed]) for of_seed in keys]
+        return by_seed(figures, [f"{name} {amount or 'all'} {views}" for name in names], given.seeds)
 
     lines = []
     for names in [*([name] for name in given.sets), given.sets]:
@@ -98,15 +97,10 @@ def _body(figures: dict[str, Any], given: argparse.Namespace) -> str:
             middles = [mean(accuracies(names, amount, views)) for views in VIEWS]
             one = len(names) == 1
             cells = [percent(middle, told[0]["count"]) if one else f"{middle:.2%}" for middle in middles]
-            gains = [
-                (after - before) * 100
-                for before, after in zip(
-                    accuracies(names, amount, 0), accuracies(names, amount, VIEWS[-1]), strict=True
-                )
-            ]
             in_all = f"{told[0]['train']:,}" if one else ""
             name = names[0] if one else "**mean**"
-            lines.append([name, str(amount or "all"), in_all, *cells, spread(gains, "{:+.1f}")])
+            gained = gain(accuracies(names, amount, 0), accuracies(names, amount, VIEWS[-1]))
+            lines.append([name, str(amount or "all"), in_all, *cells, gained])
     header = ["set", "training pictures a label", "in all", *(f"views: {views}" for views in VIEWS)]
     amount_told = f"at most {given.limit} pictures a label in all" if given.limit else "all pictures"
     return (

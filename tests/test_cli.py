@@ -439,3 +439,16 @@ def test_init_writes_a_file_that_check_takes_and_never_overwrites_one(here: Path
     assert call("init", "--force", cwd=here).returncode == 0
     assert load_config(here / "noria.toml") == load_config()
     assert call("check", "photos", "--config", "noria.toml", cwd=here).returncode == 0
+
+
+def test_init_into_a_folder_that_is_not_there_says_how_to_make_it(here: Path) -> None:
+    done = call("init", "a/b c/noria.toml", cwd=here)
+    assert done.returncode == 2
+    assert "There is no folder a/b c to write noria.toml into. Make it first: mkdir -p 'a/b c'" in done.stderr.replace(
+        "\n", " "
+    )
+    assert not (here / "a").exists()
+
+
+def test_the_help_of_predict_says_that_json_is_a_line_for_each_input(here: Path) -> None:
+    assert "one JSON line for each input" in " ".join(call("predict", "--help", cwd=here, COLUMNS="200").stdout.split())

@@ -136,6 +136,31 @@ def test_an_impossible_value_is_an_error_that_names_its_key_or_value(override: s
         load_config(overrides=[override])
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "training.epochs=0",
+            "'training.epochs' = 0: expected a whole number of at least 1 and at most 10,000, e.g. 60.",
+        ),
+        (
+            "augment.views=many",
+            "'augment.views' = 'many': expected \"auto\" or a whole number of at least 0 and at most 64",
+        ),
+        ("input.fit=squeeze", "'input.fit' = 'squeeze': expected one of stretch, pad, crop, e.g. \"stretch\"."),
+        ("training.l2=many", "expected a list of at most 32 values, each a number"),
+        ("data.split=[1, 2]", "'data.split' = [1, 2]: expected a list of 3 values, e.g. [3.0, 1.0, 1.0]."),
+        ("training=3", "'training' = 3: expected a section, [training]."),
+    ],
+)
+def test_an_impossible_value_is_answered_once_in_our_own_words_with_what_is_allowed(override: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(overrides=[override])
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "Input" not in str(caught.value)
+
+
 def test_an_unknown_task_names_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="image_classification"):
         load_config(task="image_clasification")

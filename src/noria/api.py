@@ -7,29 +7,33 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from noria import plugins
 from noria.artifacts.bundle import MANIFEST as BUNDLE_MANIFEST
 from noria.artifacts.bundle import Bundle, open_bundle
-from noria.artifacts.files import folder_being_written, sha256_file
+from noria.artifacts.files import folder_being_written
 from noria.artifacts.run import MANIFEST as RUN_MANIFEST
 from noria.artifacts.run import Run, open_run
-from noria.config import Config, load_config, parse, to_toml
-from noria.contracts import Progress, SetAside, Silent
-from noria.errors import ArtifactError, DataError
+from noria.config import Config, load_config, parse, resolved, to_toml
+from noria.contracts import Parts, Progress, SetAside, Silent
+from noria.data.readers import Columns
+from noria.errors import ArtifactError, ConfigError, DataError
 
 if TYPE_CHECKING:
     from noria.artifacts.dataset import Dataset
     from noria.exporting.verify import Verification
-    from noria.inference.predictor import Input
+    from noria.inference.predictor import Input, Predictor
     from noria.training.job import Job
 
-__all__ = ["check", "evaluate", "export", "open_bundle", "open_run", "predict", "train", "verify"]
+__all__ = ["check", "evaluate", "explain", "export", "open_bundle", "open_run", "predict", "train", "verify"]
 
 PathLike = str | Path
 RUNS = Path("runs")
@@ -41,7 +45,9 @@ def check(data: PathLike, *, config: Config | None = None, progress: Progress | 
     """Read a folder or a table once: what can be used, what cannot and why, and how it is split.
 
     Args:
-        data: a folder with a folder for each label, or a CSV, TSV or JSONL manifest `path,label[,split][,group]`.
+        data: a folder with a folder for each label, or a CSV, TSV or JSONL manifest `path,label[,split][,group]`, or a
+            table of texts and labels (also Parquet).
+        config: by default that of the task whose reader recognises the data.
 
     Returns:
         The dataset, with its `findings`, `set_aside` and `fingerprint`.
@@ -53,14 +59,14 @@ def check(data: PathLike, *, config: Config | None = None, progress: Progress | 
     from noria.data.check import InspectionCache
     from noria.data.check import check as check_data
 
-    config = _with_model_size(config or load_config())
+    config = resolved(config or load_config(data=Path(data)))
     with InspectionCache(cache_folder() / "inspections.sqlite") as cache:
         return check_data(
             Path(data),
             settings=config.input,
             task=config.task,
-            input_name=plugins.load("noria.tasks", config.task).INPUT,
             reader=config.data.reader,
+            columns=config.data.columns,
             split=config.data.split,
             seed=config.seed,
             progress=progress or Silent(),
@@ -93,7 +99,7 @@ def train(
     from noria.quiet import require_tensorflow
 
     progress = progress or Silent()
-    config = _with_model_size(config or load_config())
+    config = resolved(config or load_config(data=Path(data)))
     plugins.require(STRATEGIES, config.training.strategy)
     require_tensorflow()
     _refuse_foreign(out)
@@ -110,13 +116,21 @@ def train(
 
 
 def evaluate(
-    source: PathLike | Run | Bundle, data: PathLike, *, runtime: str | None = None, progress: Progress | None = None
+    source: PathLike | Run | Bundle,
+    data: PathLike,
+    *,
+    runtime: str | None = None,
+    columns: Columns | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measure a run or a bundle on labelled data.
 
+    Args:
+        columns: of a table of texts; by default those that the run was trained on, or found as in training.
+
     Returns:
         `accuracy`, its 95 % `interval`, `num_examples`, the classification report, `set_aside`, and how many of the
-        examples the model was trained on (`seen_in_training`, where that is known: for a run).
+        examples the model was made from (`seen_in_training`; a bundle of an older version does not know).
 
     Raises:
         DataError: none of the data can be read, or has a label that the model knows.
@@ -126,7 +140,7 @@ def evaluate(
     from noria.inference.scoring import score
 
     opened = _opened(source)
-    inputs, unusable = _labelled(data)
+    inputs, unusable = _labelled(data, opened, columns)
     predictor = Predictor(opened, runtime=runtime)
     scored, unread = score(predictor, inputs, progress or Silent())
     set_aside = [*unusable, *unread]
@@ -157,6 +171,7 @@ def export(
     """
     from noria.artifacts.dataset import Dataset
     from noria.artifacts.files import refuse_existing
+    from noria.data.check import reopened
     from noria.quiet import load_tensorflow
 
     opened = run if isinstance(run, Run) else open_run(Path(run))
@@ -168,20 +183,27 @@ def export(
         plugins.require(FORMATS, name)  # before TensorFlow is loaded, which takes seconds
     place = Path(out) if out is not None else opened.path / "bundle"
     refuse_existing(place, replace=replace, marker=BUNDLE_MANIFEST)
+    progress = progress or Silent()
+    progress.note("loading TensorFlow and the model")
     load_tensorflow()
     from noria.exporting.build import build
 
-    dataset = Dataset.load(opened.dataset)
-    return build(opened, dataset, place, settings, replace=replace, progress=progress or Silent())
+    dataset = reopened(Dataset.load(opened.dataset))
+    return build(opened, dataset, place, settings, replace=replace, progress=progress)
 
 
 def verify(
-    bundle: PathLike | Bundle, data: PathLike | None = None, *, progress: Progress | None = None
+    bundle: PathLike | Bundle,
+    data: PathLike | None = None,
+    *,
+    columns: Columns | None = None,
+    progress: Progress | None = None,
 ) -> Verification:
     """Run examples through every file of a bundle that an engine here can run, and compare.
 
     Args:
         data: labelled data, or None for the golden examples inside the bundle.
+        columns: of a table of texts, as for `evaluate`.
 
     Returns:
         `passed`, and a row for each runtime.
@@ -194,36 +216,58 @@ def verify(
     on_golden = verify_bundle(there, None, progress=progress or Silent())
     if data is None:
         return on_golden
-    inputs, _ = _labelled(data)
+    inputs, _ = _labelled(data, opened, columns)
     # Golden too: without Keras here, only they say what the model itself would have answered.
     return verify_bundle(there, inputs, progress=progress or Silent()).joined_with(on_golden)
 
 
 def predict(
     source: PathLike | Run | Bundle,
-    inputs: PathLike | bytes | Iterable[PathLike | bytes],
+    inputs: PathLike | bytes | Input | Iterable[PathLike | bytes | Input],
     *,
     runtime: str | None = None,
+    columns: Columns | None = None,
     top: int = 5,
 ) -> Iterator[dict[str, Any]]:
     """Yield an answer for each input, in order: `input` and either `label`, `confidence`, `top`, or `error`.
 
     Args:
-        inputs: files, folders (every file below them) or raw bytes; one, or any number of them.
+        inputs: files, folders (every file below them), tables of texts (every row) or raw bytes; one, or any number.
+        columns: of a table of texts: which is the text, and its encoding.
     """
-    from noria.inference.predictor import Input, Predictor, find_inputs
+    from noria.inference.predictor import Predictor
 
-    predictor = Predictor(_opened(source), runtime=runtime)
-    many = [inputs] if isinstance(inputs, (str, Path, bytes)) else inputs
+    opened = _opened(source)
+    return Predictor(opened, runtime=runtime).answers(_found(opened, inputs, columns), top=top)
 
-    def found() -> Iterator[Input]:
-        for number, one in enumerate(many):
-            if isinstance(one, bytes):
-                yield Input(f"bytes-{number}", one)
-            else:
-                yield from find_inputs([Path(one)])
 
-    return predictor.answers(found(), top=top)
+def explain(
+    source: PathLike | Run | Bundle,
+    inputs: PathLike | bytes | Input | Iterable[PathLike | bytes | Input],
+    *,
+    runtime: str | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield for each text, in order, how far each of its words pushed the answer.
+
+    Exact for a linear model (`ngrams`); for the others by leaving words out and asking again.
+
+    Args:
+        inputs: as for `predict`.
+
+    Returns:
+        `input` and either `error`, or `label`, `confidence`, `method` ("exact" or "occlusion"), `bias`, `text` and
+        `words`: [[word, contribution, start, end], ...]. A contribution is in log-odds, above 0 towards the label;
+        `start` and `end` count characters (code points) of `text`.
+
+    Raises:
+        ConfigError: the model answers for something else than texts.
+    """
+    from noria.inference.predictor import Predictor
+
+    opened = _opened(source)
+    parts_of = _open_parts(opened)
+    predictor = Predictor(opened, runtime=runtime)
+    return (_explained(predictor, parts_of, one) for one in _found(opened, inputs))
 
 
 @dataclass
@@ -241,18 +285,6 @@ class _Clock:
 
     def with_total(self) -> dict[str, float]:
         return {**self.seconds, "total": time.perf_counter() - self.begun}
-
-
-def _with_model_size(config: Config) -> Config:
-    """Where the user set no picture size, take the one that the model's weights were made for."""
-    from noria import models
-
-    given = config.input.model_fields_set
-    size = models.card(config.model.name).image_size
-    if not hasattr(config.input, "height") or {"height", "width"} & given:
-        return config
-    sized = config.input.model_copy(update={"height": size, "width": size})
-    return config.model_copy(update={"input": sized})
 
 
 def _told(dataset: Dataset) -> str:
@@ -297,7 +329,7 @@ def _same_run(path: Path, dataset: Dataset, config: Config) -> Run | None:
         return None  # of another version, or damaged
     facts = run.manifest
     there = (facts.fingerprint, facts.config, facts.data)
-    return run if there == (dataset.fingerprint, config.model_dump(mode="json"), str(dataset.root)) else None
+    return run if there == (dataset.fingerprint, config.model_dump(mode="json"), dataset.where) else None
 
 
 def _train(dataset: Dataset, place: Path, config: Config, clock: _Clock, progress: Progress, command: str) -> Run:
@@ -305,10 +337,11 @@ def _train(dataset: Dataset, place: Path, config: Config, clock: _Clock, progres
     from noria.quiet import load_tensorflow
 
     with clock.stage("load"):
+        progress.note("loading TensorFlow")
         load_tensorflow()
         from noria.training.finish import write_run
     strategy = plugins.load(STRATEGIES, config.training.strategy)
-    job, preview = _job(dataset, config)
+    job, inputs = _job(dataset, config)
     with folder_being_written(place) as folder, Store(cache_folder() / "features.sqlite") as store:
         trained = strategy.train(job, store=store, progress=progress)
         if store.trouble:
@@ -324,7 +357,7 @@ def _train(dataset: Dataset, place: Path, config: Config, clock: _Clock, progres
             command=command,
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             clock=clock.with_total,
-            thumbnail=preview,
+            inputs=inputs,
         )
     return open_run(place)
 
@@ -341,14 +374,61 @@ def _job(dataset: Dataset, config: Config) -> tuple[Job, Any]:
         model=config.model,
         training=config.training,
         seed=config.seed,
-        read=lambda data: inputs.read(data, config.input),
+        open_reader=lambda files: inputs.open_reader(config.input, files),
         decoder=decoder(inputs),
         input=config.input,
         vary=lambda array, key: augment.vary(array, config.augment, key),
         vary_spec=f"{augment.RECIPE}:{config.augment.model_dump_json(exclude={'views'})}",
         views=augment.number_of_views(config.augment, dataset.counts()["train"]),
     )
-    return job, lambda data: inputs.encode_preview(data, 160)
+    return job, inputs
+
+
+def _found(
+    opened: Run | Bundle,
+    inputs: PathLike | bytes | Input | Iterable[PathLike | bytes | Input],
+    columns: Columns | None = None,
+) -> Iterator[Input]:
+    from noria.inference.predictor import Input
+    from noria.sources import inputs_at
+
+    many = [inputs] if isinstance(inputs, (str, Path, bytes, Input)) else inputs
+    for number, one in enumerate(many):
+        if isinstance(one, Input):
+            yield one
+        elif isinstance(one, bytes):
+            yield Input(f"bytes-{number}", one)
+        else:
+            yield from inputs_at(Path(one), opened, columns)
+
+
+def _open_parts(opened: Run | Bundle) -> Callable[[bytes], Parts]:
+    member = plugins.load("noria.inputs", plugins.load("noria.tasks", opened.manifest.task).INPUT)
+    if not hasattr(member, "open_parts"):
+        raise ConfigError(
+            f"{opened.path} answers for {member.NOUN[1]}, and only answers for texts can be explained, by their words. "
+            "The report of a run shows its most confident mistakes, and `noria predict` lists the runners-up."
+        )
+    settings = member.Settings.model_validate(opened.manifest.input)
+    parts_of: Callable[[bytes], Parts] = member.open_parts(settings, opened.input_files())
+    return parts_of
+
+
+def _explained(predictor: Predictor, parts_of: Callable[[bytes], Parts], one: Input) -> dict[str, Any]:
+    from noria.evaluation.attribution import attribute
+    from noria.inference.predictor import Input, bytes_of
+
+    def about_texts(texts: Sequence[bytes]) -> NDArray[np.float32]:
+        refused = np.full(len(predictor.labels), np.nan, np.float32)
+        results = predictor.results(Input("", text) for text in texts)
+        return np.stack([refused if result.scores is None else result.scores for result in results])
+
+    (result,) = predictor.run([one])
+    if result.scores is None:
+        return {"input": one.name, "error": result.error}
+    about_features = predictor.scores if predictor.takes_arrays else None
+    told = attribute(parts_of(bytes_of(one)), predictor.labels, about_texts, about_features)
+    return {"input": one.name, **told.as_dict()}
 
 
 def _opened(source: PathLike | Run | Bundle) -> Run | Bundle:
@@ -357,30 +437,36 @@ def _opened(source: PathLike | Run | Bundle) -> Run | Bundle:
     return source if isinstance(source, (Run, Bundle)) else open_source(Path(source))
 
 
-def _labelled(data: PathLike) -> tuple[list[Input], list[SetAside]]:
-    """Return the labelled files of a folder or a table, labels spelled as training spells them, and the rest."""
+def _labelled(
+    data: PathLike, opened: Run | Bundle, columns: Columns | None = None
+) -> tuple[list[Input], list[SetAside]]:
+    """Return the labelled inputs of a folder or a table, labels spelled as training spells them, and the rest."""
     from noria.artifacts.dataset import tidy_label
-    from noria.data.readers import find_reader
+    from noria.data.readers import find_reader, read
     from noria.inference.predictor import Input
 
     path = Path(data)
-    listing = find_reader(path).read(path)
+    if columns is None and isinstance(opened, Run):
+        columns = parse(opened.manifest.config).data.columns
+    listing = read(path, find_reader(path, task=opened.manifest.task), columns)
     set_aside = [one for ones in listing.set_aside.values() for one in ones]
-    inputs = [Input(one.path, listing.root / one.path, tidy_label(one.label)) for one in listing.candidates]
+    inputs = [
+        Input(one.path, listing.root / one.path if one.data is None else one.data, tidy_label(one.label))
+        for one in listing.candidates
+    ]
     if not inputs:
         first = f" The first: {set_aside[0].path}: {set_aside[0].reason}." if set_aside else ""
-        raise DataError(f"{path} has no labelled file that can be used.{first}")
+        raise DataError(f"{path} has no labelled input that can be used.{first}")
     return inputs, set_aside
 
 
 def _seen(opened: Run | Bundle, inputs: Sequence[Input], used: Sequence[str]) -> dict[str, int]:
-    """Count the examples that a run was trained on: a figure that they are part of says little."""
-    if isinstance(opened, Bundle):
-        return {}
+    """Count the examples that the model was made from: a figure that they are part of says little."""
     from noria.artifacts.dataset import Dataset
+    from noria.artifacts.seen import seen_hashes, short_hash
 
-    # The validation pictures count, too: they chose the regularisation, the epoch and the temperature.
-    trained_on = {one.sha256 for one in Dataset.load(opened.dataset).examples if one.split != "test"}
+    known = opened.seen() if isinstance(opened, Bundle) else seen_hashes(Dataset.load(opened.dataset).examples)
+    if known is None:
+        return {}
     names = set(used)
-    files = (one.source for one in inputs if one.name in names and isinstance(one.source, Path))
-    return {"seen_in_training": sum(sha256_file(path) in trained_on for path in files)}
+    return {"seen_in_training": sum(short_hash(one.source) in known for one in inputs if one.name in names)}

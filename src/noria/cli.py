@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -21,10 +20,14 @@ from typer.core import TyperGroup
 
 import noria
 from noria.errors import ConfigError, NoriaError, UnknownNameError
+from noria.tables import classes_table, dataset_table, findings_table, new_table, printable, runtimes_table
 from noria.terminal import TerminalProgress, stderr_console
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from noria.artifacts.bundle import Bundle
+    from noria.artifacts.run import Run
+    from noria.data.readers import Columns
+    from noria.inference.predictor import Input
 
 # Click's, or that of the copy which newer typers carry inside.
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -57,8 +60,8 @@ class Verbs(TyperGroup):
 app = typer.Typer(
     name="noria",
     cls=Verbs,
-    help="From a folder of labelled pictures to a model that can be trusted in production.",
-    epilog="Start with:  noria train PHOTOS   (a folder with a folder for each label)",
+    help="From labelled pictures or texts to a model that can be trusted in production.",
+    epilog="Start with:  noria train PHOTOS   (a folder with a folder for each label)  or  noria train reviews.csv",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -67,13 +70,30 @@ cache_app = typer.Typer(help="Show or clear what earlier work left to be re-used
 app.add_typer(cache_app, name="cache")
 
 Data = Annotated[
-    Path, typer.Argument(metavar="DATA", help="A folder with a folder for each label, or a CSV/TSV/JSONL manifest.")
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="A folder with a folder for each label, a CSV/TSV/JSONL manifest of files, or a table of texts "
+        "(CSV, TSV, JSONL, Parquet, also .gz).",
+    ),
+]
+TextColumn = Annotated[
+    str | None, typer.Option("--text", metavar="COLUMN", help="Of a table: the column of texts. \\[default: found]")
+]
+LabelColumn = Annotated[
+    str | None, typer.Option("--label", metavar="COLUMN", help="Of a table: the column of labels. \\[default: found]")
 ]
 Source = Annotated[
     Path, typer.Argument(metavar="BUNDLE|RUN", help="A bundle (from `noria export`) or a run (from `noria train`).")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+AsJsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON line for each input on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No bars and no lines of outcome.")]
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="FILE|DIR|-...", help="Files, folders, tables of texts, or - for standard input."),
+]
+Texts = Annotated[list[str] | None, typer.Option("--text", metavar="TEXT", help="A text itself, for a model of texts.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file, as `noria init` writes it.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, e.g. training.epochs=20.")
@@ -124,15 +144,21 @@ def init(
 
     if out.exists() and not force:
         raise ConfigError(f"{out} is there already. Choose another name, or overwrite it with --force.")
+    if not out.parent.is_dir():
+        raise ConfigError(
+            f"There is no folder {out.parent} to write {out.name} into. Make it first: mkdir -p "
+            f"{shlex.quote(str(out.parent))}"
+        )
     write_atomic(out, to_toml(load_config(task=task)))
-    _say(
-        as_json, {"config": str(out)}, f"{out} written. Use it with: noria train DATA --config {shlex.quote(str(out))}"
-    )
+    said = f"{out} written. Use it with: noria train DATA --config {shlex.quote(str(out))}"
+    _say(as_json, {"config": str(out)}, said)
 
 
 @app.command()
 def check(
     data: Data,
+    text: TextColumn = None,
+    label: LabelColumn = None,
     fail_on: Annotated[
         list[str] | None,
         typer.Option("--fail-on", metavar="KIND", help="Exit with 1 where there is a finding of this kind (or: any)."),
@@ -153,7 +179,7 @@ def check(
     wanted = {kind.strip() for given in fail_on or () for kind in given.split(",")}
     for kind in sorted(wanted - KINDS - {"any"}):
         raise UnknownNameError("kind of finding", kind, {*KINDS, "any"})
-    loaded = load_config(config, settings or (), seed=seed)
+    loaded = load_config(config, settings or (), data=data, seed=seed, data__text=text, data__label=label)
     dataset = api.check(data, config=loaded, progress=_progress(quiet))
     findings = [asdict(finding) for finding in dataset.findings]
     facts = {
@@ -165,7 +191,7 @@ def check(
         "findings": findings,
         "set_aside": [asdict(one) for one in dataset.set_aside],
     }
-    _say(as_json, facts, _dataset_table(dataset), _findings_table(findings))
+    _say(as_json, facts, dataset_table(dataset), findings_table(findings))
     if failed := sorted({finding["kind"] for finding in findings if wanted & {finding["kind"], "any"}}):
         raise NoriaError(f"Found, as --fail-on asked: {', '.join(failed)}.")
 
@@ -173,10 +199,18 @@ def check(
 @app.command()
 def train(
     data: Data,
+    text: TextColumn = None,
+    label: LabelColumn = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. \\[default: runs/NAME]")] = None,
-    strategy: Annotated[str | None, typer.Option(help="frozen: features once, then a head in seconds.")] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="frozen, linear, scratch or pooled. \\[default: the model's own]")
+    ] = None,
     model: Annotated[
-        str | None, typer.Option(help="efficientnet_lite0, _lite1, _lite2, or a name of keras.applications.")
+        str | None,
+        typer.Option(
+            help="Pictures: efficientnet_lite0, _lite1, _lite2, or a name of keras.applications. "
+            "Texts: ngrams, fasttext, bilstm, textcnn, transformer or static_embeddings."
+        ),
     ] = None,
     seed: Seed = None,
     settings: Settings = None,
@@ -184,14 +218,23 @@ def train(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check the data, train a model, and write a report on pictures that it never saw.
+    """Check the data, train a model, and write a report on examples that it never saw.
 
     A training that was stopped or killed goes on when the same command is started again.
     """
     from noria import api
     from noria.config import load_config
 
-    loaded = load_config(config, settings or (), seed=seed, training__strategy=strategy, model__name=model)
+    loaded = load_config(
+        config,
+        settings or (),
+        data=data,
+        seed=seed,
+        training__strategy=strategy,
+        model__name=model,
+        data__text=text,
+        data__label=label,
+    )
     command = shlex.join(["noria", *sys.argv[1:]])
     run = api.train(data, out, config=loaded, progress=_progress(quiet), command=command)
     facts = run.manifest
@@ -211,7 +254,7 @@ def train(
     _say(
         as_json,
         told,
-        f"Right on {facts.test['accuracy']:.1%} of {facts.num_examples['test']:,} test pictures "
+        f"Right on {facts.test['accuracy']:.1%} of {facts.num_examples['test']:,} test examples "
         f"(95 %: {low:.1%} to {high:.1%}), in {facts.seconds['total']:.0f} s.",
         f"Report:  {run.report}",
         f"Next:    noria export {shlex.quote(str(run.path))}",
@@ -222,6 +265,8 @@ def train(
 def evaluate(
     source: Source,
     data: Data,
+    text: TextColumn = None,
+    label: LabelColumn = None,
     runtime: Runtime = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -229,17 +274,17 @@ def evaluate(
     """Measure a run or a bundle on labelled data: accuracy with its interval, and the figures of each label."""
     from noria import api
 
-    told = api.evaluate(source, data, runtime=runtime, progress=_progress(quiet))
+    told = api.evaluate(source, data, runtime=runtime, columns=_columns(text, label), progress=_progress(quiet))
     low, high = told["interval"]
     lines: list[Any] = [
-        _classes_table(told["classes"]),
+        classes_table(told["classes"]),
         f"Right on {told['accuracy']:.1%} of {told['num_examples']:,} (95 %: {low:.1%} to {high:.1%}).",
     ]
     if told["set_aside"]:
         first = told["set_aside"][0]
         lines.append(f"{len(told['set_aside'])} could not be used; the first: {first['path']}: {first['reason']}.")
     if told.get("seen_in_training"):
-        lines.append(f"{told['seen_in_training']:,} of them the model was trained on: on new pictures expect less.")
+        lines.append(f"{told['seen_in_training']:,} of them the model was trained on: on new ones expect less.")
     _say(as_json, told, *lines)
 
 
@@ -264,7 +309,7 @@ def export(
     _say(
         as_json,
         told,
-        _runtimes_table(bundle.manifest.verified),
+        runtimes_table(bundle.manifest.verified),
         f"Bundle:  {bundle.path}",
         f"Next:    noria predict {shlex.quote(str(bundle.path))} FILES",
     )
@@ -276,16 +321,18 @@ def verify(
     data: Annotated[
         Path | None, typer.Argument(metavar="DATA", help="Labelled data. \\[default: the bundle's golden examples]")
     ] = None,
+    text: TextColumn = None,
+    label: LabelColumn = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Prove that every file of a bundle answers like the Keras model; exit with 1 where one does not."""
     from noria import api
 
-    outcome = api.verify(bundle, data, progress=_progress(quiet)).as_dict()
+    outcome = api.verify(bundle, data, columns=_columns(text, label), progress=_progress(quiet)).as_dict()
     absent = ", ".join(outcome["not_installed"])
     rest = f"Intact, but not run here, for want of their engines: {absent}." if absent else ""
-    _say(as_json, outcome, _runtimes_table(outcome["runtimes"]), *([rest] if rest else []))
+    _say(as_json, outcome, runtimes_table(outcome["runtimes"]), *([rest] if rest else []))
     failures = [f"{row['name']}: {failure}" for row in outcome["runtimes"] for failure in row["failures"]]
     if failures:
         raise NoriaError("Not verified. " + "; ".join(failures))
@@ -294,20 +341,25 @@ def verify(
 @app.command()
 def predict(
     source: Source,
-    files: Annotated[
-        list[str], typer.Argument(metavar="FILE|DIR|-...", help="Files, folders, or - for standard input.")
-    ],
+    files: Files = None,
+    texts: Texts = None,
+    column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Of a table: the column of texts. \\[default: found]")
+    ] = None,
     runtime: Runtime = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to list for each input.")] = 5,
-    as_json: AsJson = False,
+    as_json: AsJsonLines = False,
     quiet: Quiet = False,
 ) -> None:
-    """Answer for files, for every file below a folder, or for standard input (one picture, or a path on each line)."""
-    from noria.inference.predictor import Predictor, find_inputs, open_source
-    from noria.inference.standard_input import read_inputs
+    """Answer for files, for every file below a folder, for every row of a table, or for standard input.
 
-    predictor = Predictor(open_source(Path(source)), runtime=runtime)
-    given = [one for name in files for one in (read_inputs() if name == "-" else find_inputs([Path(name)]))]
+    Standard input holds a text on each line where the model takes texts, else one picture, or a path on each line.
+    """
+    from noria.inference.predictor import Predictor, open_source
+
+    opened = open_source(Path(source))
+    given = _given(opened, files, texts, _columns(column, None))
+    predictor = Predictor(opened, runtime=runtime)
     rows: list[tuple[str, Text, str]] = []
     failed = 0
     with _progress(quiet).track("predict", len(given)) as advance:
@@ -321,11 +373,34 @@ def predict(
             else:
                 rows.append((answer["input"], Text(answer["label"]), f"{answer['confidence']:.1%}"))
     if not as_json:
-        table = _table("input", "answer", "confidence")
+        table = new_table("input", "answer", "confidence")
         for name, said, confidence in rows:
-            table.add_row(Text(_printable(name)), said, confidence)
+            table.add_row(Text(printable(name)), said, confidence)
         _print(table)
     if failed and failed == len(given):
+        raise ConfigError("None of the inputs could be read.")
+
+
+@app.command()
+def explain(
+    source: Source,
+    files: Files = None,
+    texts: Texts = None,
+    runtime: Runtime = None,
+    as_json: AsJsonLines = False,
+) -> None:
+    """Show which words pushed the answer to a text: exact for the model ngrams, by leaving words out for the others."""
+    from noria import api
+    from noria.highlights import explanation
+    from noria.inference.predictor import open_source
+
+    opened = open_source(Path(source))
+    given = _given(opened, files, texts)
+    failed = 0
+    for told in api.explain(opened, given, runtime=runtime):
+        failed += "error" in told
+        _say(as_json, told, *explanation(told))
+    if failed == len(given):
         raise ConfigError("None of the inputs could be read.")
 
 
@@ -361,6 +436,28 @@ def cache_clear(as_json: AsJson = False) -> None:
     _say(as_json, told, f"{told['bytes'] / 1e6:.1f} MB deleted from {told['folder']}.")
 
 
+def _columns(text: str | None, label: str | None) -> Columns | None:
+    from noria.data.readers import Columns
+
+    return Columns(text=text, label=label) if text or label else None
+
+
+def _given(
+    opened: Run | Bundle, files: Sequence[str] | None, texts: Sequence[str] | None, columns: Columns | None = None
+) -> list[Input]:
+    """The inputs that a command names, in order: texts in the command itself, then files, tables and `-`."""
+    from noria.inference.predictor import Input
+    from noria.inference.standard_input import read_inputs
+    from noria.sources import inputs_at
+
+    given = [Input(f"text {number}", text.encode(errors="replace")) for number, text in enumerate(texts or (), start=1)]
+    for name in files or ():
+        given += read_inputs(opened) if name == "-" else inputs_at(Path(name), opened, columns)
+    if not given:
+        raise ConfigError("Nothing to answer for. Name files, or - for standard input, or give a text: --text TEXT.")
+    return given
+
+
 def _progress(quiet: bool) -> TerminalProgress:
     return TerminalProgress(stderr_console(), quiet=quiet)
 
@@ -374,7 +471,6 @@ def _say(as_json: bool, facts: dict[str, Any], *lines: Any) -> None:
         _print(line)
 
 
-SHOWN = 3  # examples of a finding in the table; --json has more
 _written: list[bool] = []  # one entry for each object on standard output
 
 
@@ -389,16 +485,12 @@ def _write(facts: dict[str, Any]) -> None:
 def _storable(value: Any) -> Any:
     """Make names that are not valid Unicode writable: JSON must never fail on a file's name."""
     if isinstance(value, str):
-        return _printable(value)
+        return printable(value)
     if isinstance(value, dict):
-        return {_printable(str(key)): _storable(item) for key, item in value.items()}
+        return {printable(str(key)): _storable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_storable(item) for item in value]
     return value
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _print(line: Any) -> None:
@@ -406,59 +498,3 @@ def _print(line: Any) -> None:
 
     width = None if sys.stdout.isatty() else 10_000  # a pipe has no edge at which names would be cut
     Console(highlight=False, soft_wrap=True, width=width).print(Text(line) if isinstance(line, str) else line)
-
-
-def _table(*columns: str) -> Table:
-    from rich.table import Table  # here, because `predict --json` should answer before this would be imported
-
-    return Table(*columns, box=None, pad_edge=False)
-
-
-def _dataset_table(dataset: Any) -> Table:
-    table = _table("label", "train", "validation", "test")
-    counts = Counter((one.label, one.split) for one in dataset.examples)
-    for label in dataset.labels:
-        sides = (counts[label, side] for side in ("train", "validation", "test"))
-        table.add_row(Text(label), *(f"{count:,}" for count in sides))
-    return table
-
-
-def _findings_table(findings: Sequence[dict[str, Any]]) -> Table | str:
-    if not findings:
-        return "Nothing to report."
-    table = _table("", "finding", "count", "what it means")
-    for finding in findings:
-        colour = {"error": "red", "warning": "yellow"}.get(finding["severity"], "dim")
-        shown = ", ".join(_printable(name) for name in finding["examples"][:SHOWN])
-        more = ", ..." if finding["count"] > SHOWN else ""
-        said = f"{finding['message']} {finding['remedy']}".strip() + (f" ({shown}{more})" if shown else "")
-        table.add_row(Text(finding["severity"], style=colour), finding["kind"], f"{finding['count']:,}", Text(said))
-    return table
-
-
-def _classes_table(classes: Sequence[dict[str, Any]]) -> Table:
-    table = _table("label", "precision", "recall", "F1", "support")
-    for row in classes:
-        # None: a ratio of nothing, e.g. the recall of a label that the data lacks.
-        figures = ("" if row[key] is None else f"{row[key]:.3f}" for key in ("precision", "recall", "f1"))
-        table.add_row(Text(row["label"]), *figures, f"{row['support']:,}")
-    return table
-
-
-def _runtimes_table(rows: Iterable[Mapping[str, Any]]) -> Table:
-    table = _table("runtime", "MB", "accuracy", "95 %", "agrees", "differs", "ms", "")
-    for column in table.columns:
-        column.no_wrap = True
-    for row in rows:
-        low, high = row["interval"] or (None, None)
-        table.add_row(
-            row["name"],
-            f"{row['bytes'] / 1e6:.2f}",
-            "" if row["accuracy"] is None else f"{row['accuracy']:.1%}",
-            "" if low is None else f"{low:.1%}-{high:.1%}",
-            f"{row['agreement']:.1%}",
-            f"{row['max_score_difference']:.0e}",
-            f"{row['milliseconds']:.1f}",
-            Text("FAILED", style="bold red") if row["failures"] else Text("ok", style="green"),
-        )
-    return table

@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, create_model
 
-from noria import plugins
+from noria import models, plugins
+from noria.data.readers import find_task
 from noria.data.settings import DataSettings
 from noria.errors import ConfigError, nearest_name
 from noria.exporting.settings import ExportSettings
@@ -23,7 +24,6 @@ from noria.training.settings import ModelSettings, TrainingSettings
 
 DEFAULT_TASK = "image_classification"
 MAX_CONFIG_BYTES = 1_000_000
-LEFT_TO_THE_MODEL = {"height", "width"}
 
 
 class Config(BaseModel):
@@ -41,12 +41,15 @@ class Config(BaseModel):
     export: ExportSettings = ExportSettings()
 
 
-def load_config(path: Path | None = None, overrides: Iterable[str] = (), **given: Any) -> Config:
+def load_config(
+    path: Path | None = None, overrides: Iterable[str] = (), *, data: Path | None = None, **given: Any
+) -> Config:
     """Return the config of a TOML file, changed by `key=value` overrides, then by keyword values that are not None.
 
     Args:
         path: a TOML file as `noria init` writes it, or None for the defaults.
         overrides: e.g. `["training.epochs=20", "input.fit=crop"]`; values are read as TOML, else as text.
+        data: what it is for: where no task is named, the one whose reader recognises the data is taken.
         given: dotted keys with `__` for the dot, e.g. `training__strategy="frozen"`.
 
     Raises:
@@ -61,6 +64,8 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = (), **given
     for name, value in given.items():
         if value is not None:
             _put(tree, name.replace("__", "."), value)
+    if data is not None and "task" not in tree:
+        tree["task"] = find_task(data)
     return parse(tree)
 
 
@@ -68,9 +73,10 @@ def parse(tree: Mapping[str, Any]) -> Config:
     """Return the validated config of a nested mapping, e.g. one read back from a run."""
     kind = config_class(str(tree.get("task", DEFAULT_TASK)))
     try:
-        return kind.model_validate(dict(tree))
+        config = kind.model_validate(dict(tree))
     except ValidationError as error:
         raise ConfigError(_explain(error, kind)) from None
+    return _with_model(config)
 
 
 @functools.cache  # the same class each time, so that equal configs are equal
@@ -85,24 +91,53 @@ def config_class(task: str) -> type[Config]:
     return cast(type[Config], create_model(f"{task}_config", __base__=Config, **fields))
 
 
+def resolved(config: Config) -> Config:
+    """Return the config with what the model decides where the user did not: input settings and strategy."""
+    card = models.card(config.model.name)
+    left = {name: value for name, value in card.settings.items() if name not in config.input.model_fields_set}
+    changed: dict[str, Any] = {"input": config.input.model_copy(update=left)}
+    if config.training.strategy == "auto":
+        changed["training"] = config.training.model_copy(update={"strategy": card.strategy})
+    return config.model_copy(update=changed)
+
+
+def _with_model(config: Config) -> Config:
+    """Name the task's own model where none is named, and refuse one that takes something else."""
+    row = plugins.load("noria.tasks", config.task)
+    if not config.model.name:
+        return config.model_copy(update={"model": config.model.model_copy(update={"name": row.MODEL})})
+    takes = models.card(config.model.name).input
+    if takes != row.INPUT:
+        raise ConfigError(
+            f"The model {config.model.name} takes {takes} input, and the task {config.task} has {row.INPUT} input. "
+            f"Models for it: {', '.join(models.names(row.INPUT))}."
+        )
+    return config
+
+
 def to_toml(config: Config) -> str:
     """Return the config as commented TOML, every value written out."""
     lines = ["# Settings of Noria. What is left out, or stands behind a #, has its default."]
     values = config.model_dump(mode="json")
     lines += _toml_lines(config, {key: value for key, value in values.items() if not isinstance(value, dict)})
+    left = models.card(config.model.name).settings.keys() - config.input.model_fields_set
     for name, value in values.items():
         if isinstance(value, dict):
-            lines += ["", f"[{name}]", *_toml_lines(getattr(config, name), value)]
+            off = left if name == "input" else frozenset()
+            lines += ["", f"[{name}]", *_toml_lines(getattr(config, name), value, off)]
     return "\n".join(lines) + "\n"
 
 
-def _toml_lines(section: BaseModel, values: Mapping[str, Any]) -> list[str]:
+def _toml_lines(section: BaseModel, values: Mapping[str, Any], off: Set[str] = frozenset()) -> list[str]:
+    """The settings of a section; those in `off` are left to the model, and stand behind a #.
+
+    Writing 224 down would set it for a network that is made for 260.
+    """
     lines = []
     for key, value in values.items():
         note = type(section).model_fields[key].description
-        # Left to the model unless it was set: writing 224 down would set it for a network that is made for 260.
-        off = "# " if key in LEFT_TO_THE_MODEL and key not in section.model_fields_set else ""
-        lines.append(f"{off}{key} = {json.dumps(value, ensure_ascii=False)}" + (f"  # {note}" if note else ""))
+        mark = "# " if key in off else ""
+        lines.append(f"{mark}{key} = {json.dumps(value, ensure_ascii=False)}" + (f"  # {note}" if note else ""))
     return lines
 
 
@@ -142,9 +177,69 @@ def _explain(error: ValidationError, kind: type[Config]) -> str:
             nearest = _nearest_setting(key, kind)
             hint = f" Did you mean {nearest!r}?" if nearest else f" Known: {', '.join(known)}."
             messages.append(f"Unknown setting {key!r}.{hint}")
-        else:
-            messages.append(f"Setting {key!r} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}.")
-    return "\n".join(messages)
+            continue
+        key, schema = _setting(problem["loc"], kind)
+        # A validator of ours has said in its own words what is wrong.
+        own = problem["type"] == "value_error"
+        wanted = str(problem["ctx"]["error"]).rstrip(".") if own else f"expected {_described(schema, key)}"
+        messages.append(f"Setting {key!r} = {problem['input']!r}: {wanted}.")
+    # One for each setting: a value that fits none of several types has an error for each of them.
+    return "\n".join(dict.fromkeys(messages))
+
+
+def _setting(location: Sequence[int | str], kind: type[BaseModel]) -> tuple[str, Mapping[str, Any]]:
+    """Return the dotted key and the JSON schema of the setting that an error is about; {} for a whole section."""
+    for depth, name in enumerate(map(str, location), start=1):
+        section = kind.model_fields[name].annotation
+        if not (isinstance(section, type) and issubclass(section, BaseModel)):
+            return ".".join(map(str, location[:depth])), kind.model_json_schema()["properties"][name]
+        kind = section
+    return ".".join(map(str, location)), {}
+
+
+def _described(schema: Mapping[str, Any], key: str) -> str:
+    """Say what a setting may be, with its default as the example."""
+    if not schema:
+        return f"a section, [{key}]"
+    default = schema.get("default")
+    return _kind_of(schema) + (f", e.g. {json.dumps(default, ensure_ascii=False)}" if default is not None else "")
+
+
+def _kind_of(schema: Mapping[str, Any]) -> str:
+    """Return a plain value's JSON schema in words, e.g. "a whole number of at least 1 and at most 64"."""
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    if "anyOf" in schema:
+        return " or ".join(map(_kind_of, schema["anyOf"]))
+    if "const" in schema:
+        return json.dumps(schema["const"])
+    said = [_WORDS.get(schema.get("type", ""), "another value")]
+    if bounds := [f"{word} {schema[bound]:,}" for bound, word in _BOUNDS.items() if bound in schema]:
+        said.append("of " + " and ".join(bounds))
+    if "prefixItems" in schema:
+        said.append(f"of {len(schema['prefixItems'])} values")
+    elif "items" in schema:
+        lengths = [f"{word} {schema[bound]}" for bound, word in _LENGTHS.items() if bound in schema]
+        said.append(f"of {' and '.join(lengths) or 'any number of'} values, each {_kind_of(schema['items'])}")
+    return " ".join(said)
+
+
+_WORDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "a text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
+_BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "more than",
+    "maximum": "at most",
+    "exclusiveMaximum": "less than",
+}
+_LENGTHS = {"minItems": "at least", "maxItems": "at most"}
 
 
 def _nearest_setting(key: str, kind: type[Config]) -> str | None:

@@ -1,7 +1,7 @@
 """The few types that rooms hand to one another; numpy and the standard library only.
 
-`Example`, `SetAside` and `Finding` describe data; `Scored` is what an evaluation is made from; `Session` is an
-opened model file; `Progress` is how long work tells where it stands.
+`Example`, `SetAside` and `Finding` describe data; `Scored` is what an evaluation is made from, `Parts` what an
+explanation is; `Session` is an opened model file; `Progress` is how long work tells where it stands.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a reader found and has not opened yet: a file, its label and, where given, its split and group."""
+    """What a reader found: a file that is not opened yet, or a cell of a table, with its label."""
 
-    path: str  # relative to the dataset's root (or absolute in a manifest), with forward slashes
+    path: str  # relative to the dataset's root (or absolute in a manifest), with forward slashes; a cell is TABLE:LINE
     label: str
     split: Split | None = None
     group: str | None = None
+    data: bytes | None = None  # the input itself, where the reader holds it; else the file at `path` is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,11 @@ class Example:
 
     path: str
     label: str
-    sha256: str  # of the file's bytes
+    sha256: str  # of the bytes: the file's, or those of a table's cell as UTF-8
     content_sha256: str  # of what they decode to: equal pixels in another file format are equal here
     split: Split
     group: str | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)  # for a picture: width, height, format, mode
+    facts: Mapping[str, Any] = field(default_factory=dict)  # e.g. of a picture: width, height, format, mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +67,27 @@ class Finding:
 class Scored:
     """Answers beside the truth for n examples and C labels."""
 
-    names: tuple[str, ...]  # n file names (or texts)
+    names: tuple[str, ...]  # n names of files or of rows
     labels: tuple[str, ...]  # C label names, in the order of the score columns
     truth: NDArray[np.int64]  # (n,) index of the true label
     scores: NDArray[np.float32]  # (n, C) probabilities, rows sum to 1
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A text taken apart as its input reads it, so that an answer can be traced back to the words."""
+
+    text: str
+    spans: tuple[tuple[int, int], ...]  # (start, end) of each token in `text`, in order
+    seen: int  # how many of the tokens the model is given
+    occurrences: NDArray[np.int64] | None  # (n, 3) first token, number of tokens, feature; None: ids of words in order
 
 
 class Session(Protocol):
     """An opened model file. One session belongs to one thread."""
 
     def run(self, batch: Sequence[Any]) -> NDArray[np.float32]:
-        """Return scores (n, C) float32 for n inputs: uint8 arrays (height, width, 3), or raw bytes (see ACCEPTS)."""
+        """Return scores (n, C) float32 for n inputs: the arrays that an input reads, or raw bytes (see ACCEPTS)."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
@@ -52,7 +53,7 @@ def load_tensorflow() -> None:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     require_tensorflow()
-    with native_output_hidden():
+    with native_output_hidden(), _import_without_collecting():
         importlib.import_module("tensorflow")
         importlib.import_module("keras")
     # Advice to developers of models, which a user of a finished road can do nothing about.
@@ -64,6 +65,23 @@ def require_tensorflow() -> None:
     """Raise MissingExtraError where TensorFlow or Keras is not installed, without importing them."""
     if find_spec("tensorflow") is None or find_spec("keras") is None:
         raise MissingExtraError("TensorFlow (needed to train, export and run Keras files)", "train")
+
+
+@contextmanager
+def _import_without_collecting() -> Iterator[None]:
+    """Keep the garbage collector away from what is imported, for good: modules are never garbage.
+
+    It would search TensorFlow's some million objects a dozen times while they are made, which is a fifth of the
+    import, again and again while training, and once more at the end of the process, for a second.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _hiding_place() -> IO[bytes]:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from noria.artifacts.bundle import Bundle, open_bundle
+from noria.artifacts.dataset import Dataset
 from noria.artifacts.files import read_json, write_json
+from noria.artifacts.run import Run
 from noria.errors import ArtifactError, UnknownNameError
 
 FORMATS = ("keras", "savedmodel", "litert", "litert_int8")
@@ -117,12 +119,35 @@ def test_a_folder_without_a_manifest_is_no_bundle(copy: Path) -> None:
         ({"format_version": 2}, "version 1"),
         ({"surprise": 1}, "1 fields are missing or wrong"),
         ({"labels": None}, "1 fields are missing or wrong"),
+        ({"tolerances": {}}, "damaged: no tolerances for keras, litert, litert_int8, savedmodel"),
+        ({"tolerances": {"keras": {"agreement": 1}}}, "1 fields are missing or wrong"),
     ],
 )
 def test_another_version_or_wrong_fields_are_refused(copy: Path, harm: dict[str, Any], said: str) -> None:
     change(copy, **harm)
     with pytest.raises(ArtifactError, match=said):
         open_bundle(copy)
+
+
+@pytest.mark.parametrize("ragged", [[], [0.5], [0.1] * 9])
+def test_golden_scores_of_another_length_than_the_labels_are_damage(copy: Path, ragged: list[float]) -> None:
+    golden = read_json(copy / "manifest.json")["golden"]
+    golden[1]["scores"] = ragged
+    change(copy, golden=golden)
+    with pytest.raises(ArtifactError, match="damaged: a golden example has not 3 scores"):
+        open_bundle(copy)
+
+
+def test_a_bundle_knows_the_files_it_was_made_from_by_short_hashes(run: Run, bundle: Bundle, copy: Path) -> None:
+    examples = Dataset.load(run.dataset).examples
+    seen = bundle.seen()
+    assert seen == {one.sha256[:16] for one in examples if one.split != "test"}
+    assert (bundle.path / "seen.bin").stat().st_size == 8 * len(seen)
+    flip(copy / "seen.bin")
+    with pytest.raises(ArtifactError, match=r"seen\.bin is damaged"):
+        open_bundle(copy).seen()
+    change(copy, seen_sha256=None)
+    assert open_bundle(copy).seen() is None
 
 
 def test_a_notebook_shows_every_file(bundle: Bundle) -> None:

@@ -98,9 +98,9 @@ def test_counts_sides_and_label_numbers() -> None:
 @pytest.mark.parametrize(
     ("examples", "reason"),
     [
-        ((), "not one usable picture"),
+        ((), "not one usable example"),
         ((example("1", "cat"), example("2", "cat")), "one label, 'cat'"),
-        ((example("1", "cat"), example("2", "cat"), example("3", "dog")), "only one usable picture"),
+        ((example("1", "cat"), example("2", "cat"), example("3", "dog")), "only one usable example"),
         ((*PETS[:2], replace(PETS[2], split="test"), PETS[3]), "train side .* holds 1 of 2"),
     ],
 )
@@ -109,5 +109,5 @@ def test_what_cannot_be_trained_on_says_why(examples: tuple[Example, ...], reaso
         dataset(*examples).require_trainable()
 
 
-def test_two_classes_of_two_can_be_trained_on() -> None:
+def test_two_classes_with_an_example_each_to_learn_from_and_no_empty_side_can_be_trained_on() -> None:
     dataset(*PETS).require_trainable()

@@ -133,3 +133,35 @@ def test_json_comes_back_and_damage_is_named(tmp_path: Path) -> None:
         read_json(path, limit=3)
     with pytest.raises(ArtifactError, match="missing"):
         read_json(tmp_path / "b.json")
+
+
+WRITER = """
+import os, sys, time
+from pathlib import Path
+from noria.artifacts.files import folder_being_written
+from noria.errors import ArtifactError
+place, until = Path(sys.argv[1]), time.monotonic() + float(sys.argv[2])
+made = 0
+while time.monotonic() < until:
+    try:
+        with folder_being_written(place, replace=True, marker="a") as partial:
+            for name in ("a", "b", "c"):
+                (partial / name).write_text(f"{os.getpid()} {made}")
+            time.sleep(0.002)
+            assert sorted(file.read_text() for file in partial.iterdir()) == [f"{os.getpid()} {made}"] * 3
+        made += 1
+    except ArtifactError as error:
+        assert "another process" in str(error), error
+print(made)
+"""
+
+
+def test_processes_that_write_one_folder_at_a_time_never_mix_or_lose_their_files(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "run"), "3"]
+    writers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    for writer in writers:
+        out, error = writer.communicate(timeout=60)
+        assert (writer.returncode, error) == (0, "")
+        assert int(out) > 0
+    assert names_in(tmp_path) == ["run"]
+    assert len({(tmp_path / "run" / name).read_text() for name in "abc"}) == 1

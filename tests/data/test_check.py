@@ -20,7 +20,7 @@ from PIL import Image
 from noria.artifacts.dataset import Dataset
 from noria.contracts import Finding
 from noria.data.check import InspectionCache, check
-from noria.data.inspection import inspect_files
+from noria.data.inspection import inspect_all
 from noria.errors import DataError
 from noria.inputs.image import Settings
 
@@ -87,7 +87,7 @@ def test_files_that_are_no_pictures_are_set_aside_with_reason_and_hash(tmp_path:
     dataset = check(root, settings=SETTINGS)
     assert set(aside(dataset)) == {"cat/empty.jpg", "cat/notes.txt", "dog/cut.jpg", ".DS_Store"}
     assert finding(dataset, "unreadable").count == 3
-    assert finding(dataset, "not_a_picture").severity == "info"
+    assert finding(dataset, "passed_over").severity == "info"
     assert all(one.reason and one.sha256 for one in dataset.set_aside if one.path != ".DS_Store")
 
 
@@ -121,8 +121,8 @@ def test_a_picture_with_two_labels_is_not_used_at_all(tmp_path: Path) -> None:
     shutil.copyfile(root / "cat" / "003.jpg", root / "dog" / "x.jpg")
     dataset = check(root, settings=SETTINGS)
     assert aside(dataset) == {
-        "cat/003.jpg": "labelled cat, but dog/x.jpg is the same picture, labelled dog",
-        "dog/x.jpg": "labelled dog, but cat/003.jpg is the same picture, labelled cat",
+        "cat/003.jpg": "labelled cat, but dog/x.jpg is the same, labelled dog",
+        "dog/x.jpg": "labelled dog, but cat/003.jpg is the same, labelled cat",
     }
     assert finding(dataset, "conflicting_labels").examples == ("cat/003.jpg", "dog/x.jpg")
 
@@ -162,7 +162,7 @@ def test_ten_thousand_classes_of_nothing_are_answered_quickly(tmp_path: Path) ->
     assert time.monotonic() - start < 10
     assert finding(dataset, "empty_class").count == 10_000
     assert len(finding(dataset, "empty_class").message) < 300
-    with pytest.raises(DataError, match="not one usable picture"):
+    with pytest.raises(DataError, match="not one usable example"):
         dataset.require_trainable()
 
 
@@ -248,7 +248,7 @@ def test_a_given_split_is_kept_but_never_leaks(tmp_path: Path) -> None:
     assert dataset.counts() == {"train": 18, "validation": 6, "test": 24, "set_aside": 1}
     assert {one.split for one in dataset.examples if one.path.startswith("test/")} == {"test"}
     assert aside(dataset) == {
-        "train/cat/leak.png": "given as train, but test/cat/3.png, of the same picture or group, as test"
+        "train/cat/leak.png": "given as train, but test/cat/3.png, a copy or of the same group, as test"
     }
     assert finding(dataset, "given_split_leak").severity == "warning"
     assert "given_split" in kinds(dataset)
@@ -269,7 +269,7 @@ def test_pictures_of_one_group_stay_on_one_side(tmp_path: Path) -> None:
 
 def test_few_against_many_is_told(tmp_path: Path) -> None:
     dataset = check(photos(tmp_path, cat=45, dog=4), settings=SETTINGS)
-    assert finding(dataset, "imbalance").message == "cat has 45 usable pictures, dog only 4."
+    assert finding(dataset, "imbalance").message == "cat has 45 usable examples, dog only 4."
 
 
 def test_findings_come_with_the_gravest_first(tmp_path: Path) -> None:
@@ -303,9 +303,9 @@ def test_a_second_check_takes_its_answers_from_the_cache(tmp_path: Path) -> None
     with InspectionCache(tmp_path / "cache" / "seen.sqlite") as cache:
         assert check(root, settings=SETTINGS, cache=cache) == first
         paths = [root / one.path for one in first.examples]
-        assert all(not one.reason for one in inspect_files(paths, never, scope=scope, cache=cache))
+        assert all(not one.reason for one in inspect_all(paths, never, scope=scope, cache=cache))
         with pytest.raises(AssertionError, match="inspected again"):
-            inspect_files(paths, never, scope="other settings", cache=cache)
+            inspect_all(paths, never, scope="other settings", cache=cache)
 
 
 def test_other_limits_never_use_the_answers_of_these(tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_a_cache_that_cannot_be_written_does_not_stop_the_check(tmp_path: Path) 
 INTERRUPTED = """
 import sys, time
 from pathlib import Path
-from noria.data.inspection import InspectionCache, inspect_files
+from noria.data.inspection import InspectionCache, inspect_all
 from noria.inputs.image import Settings, inspect
 
 def slowly(data):
@@ -362,7 +362,7 @@ def slowly(data):
 
 paths = sorted(Path(sys.argv[1]).iterdir()) * 100
 with InspectionCache(Path(sys.argv[2])) as cache:
-    inspect_files(paths, slowly, scope="s", workers=2, cache=cache)
+    inspect_all(paths, slowly, scope="s", workers=2, cache=cache)
 """
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 from PIL import Image
 
 from noria.contracts import Finding, Scored, SetAside
+from noria.evaluation.attribution import Attribution, Part
 from noria.evaluation.calibration import apply_temperature
 from noria.evaluation.report import ReportContent, facts, render, write_report
 
@@ -75,7 +78,7 @@ def content(classes: int = 5, examples: int = 200, **changes: Any) -> ReportCont
         config={"data": {HOSTILE[0]: HOSTILE[5]}},
         model={"name": HOSTILE[1], "parameters": 3_413_024, "licence": None},
         split_note=HOSTILE[2],
-        thumbnail=jpeg,
+        preview=jpeg,
         next_steps=[HOSTILE[1]],
     )
     return replace(whole, **changes)
@@ -138,13 +141,13 @@ def test_names_from_the_data_are_shown_and_not_obeyed() -> None:
     html.encode("utf-8")
 
 
-def test_the_thumbnail_is_asked_for_by_the_true_name() -> None:
+def test_the_preview_is_asked_for_by_the_true_name() -> None:
     asked: list[str] = []
 
     def remember(name: str) -> None:
         asked.append(name)
 
-    whole = content(thumbnail=remember)
+    whole = content(preview=remember)
     render(whole)
     assert asked
     assert set(asked) <= set(whole.test.names)
@@ -192,6 +195,45 @@ def test_a_hundred_thousand_set_aside_files_are_all_in_the_json_and_counted_on_t
     assert len(html) < 2_000_000
 
 
+MANY_CLASSES = """
+import resource, sys, time
+from pathlib import Path
+import numpy as np
+from noria.contracts import Scored, SetAside
+from noria.evaluation.report import ReportContent, write_report
+
+labels = tuple(f"a class with a name of its own, number {number}" for number in range(10_000))
+rng = np.random.default_rng(0)
+truth = rng.integers(0, len(labels), 20_000)
+scores = rng.random((len(truth), len(labels)), np.float32)
+answer = np.where(rng.random(len(truth)) < 0.6, truth, rng.integers(0, len(labels), len(truth)))
+scores[np.arange(len(truth)), answer] += 9e3
+scores /= scores.sum(axis=1, keepdims=True)
+given = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+counts = {side: dict.fromkeys(labels, 6) for side in ("train", "validation", "test")}
+write_report(Path(sys.argv[1]), ReportContent(
+    title="many", task="image_classification", command="noria train", created="2026-01-02T03:04:05+00:00",
+    test=Scored(tuple(f"pictures/of/{number}.jpg" for number in range(len(truth))), labels, truth, scores),
+    class_counts=counts, num_examples={"train": 60_000, "validation": 60_000, "test": 60_000},
+))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - given)
+"""
+
+
+def test_ten_thousand_classes_make_a_report_of_bounded_size_in_bounded_memory(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MANY_CLASSES, str(tmp_path)], capture_output=True, text=True, check=True, timeout=200
+    )
+    assert int(done.stdout) < 1024**2  # kibibytes beside the scores themselves
+    assert (tmp_path / "report.json").stat().st_size < 20_000_000
+    assert (tmp_path / "report.html").stat().st_size < 4_000_000
+    told = json.loads((tmp_path / "report.json").read_bytes())["test"]
+    assert sum(count for _, _, count in told["confusion_cells"]) == told["num_examples"] == 20_000
+    html = (tmp_path / "report.html").read_text("utf-8")
+    assert "The next 985 classes; 9\u202f000 more are in report.json" in html
+    assert Page(html).open == []
+
+
 def test_what_is_not_known_is_left_out() -> None:
     known = content()
     bare = ReportContent(title="t", task="x", command="", created="2026-01-02", test=known.test, held_out=False)
@@ -199,6 +241,62 @@ def test_what_is_not_known_is_left_out() -> None:
     assert "never saw" not in text
     assert "How it learned" not in text
     assert "None" not in re.sub(r"None: every file", "", text)
+
+
+HOSTILE_TEXT = "It\u202e was\n<script>alert(4)</script> not good"
+
+
+def explained(_name: str) -> Attribution:
+    """What the words of a hostile text did: "not" much, "good" less and against it."""
+    places = {word: HOSTILE_TEXT.index(word) for word in ("was", "<script>", "not", "good")}
+    pushed = {"was": 0.01, "<script>": 0.3, "not": 1.2, "good": -0.7}
+    parts = tuple(Part(at, at + len(word), word, pushed[word]) for word, at in places.items())
+    return Attribution(HOSTILE_TEXT, "class 0", 0.9, "exact", 0.1, parts)
+
+
+SPEAKING = [
+    {"label": HOSTILE[1], "words": [{"text": "<b>not good", "weight": 2.0, "count": 9}]},
+    *({"label": f"class {number}", "words": []} for number in range(9)),
+]
+
+
+def test_words_are_marked_by_what_they_did_and_not_obeyed(tmp_path: Path) -> None:
+    whole = content(attribution=explained, speaking=SPEAKING, preview=lambda _name: HOSTILE_TEXT)
+    page = write_report(tmp_path, whole).read_text("utf-8")
+    html = Page(page)
+    assert html.open == []
+    marks = {attributes["class"] for tag, attributes in html.tags if tag == "mark" and "title" in attributes}
+    assert marks == {"for s4", "for s2", "not s3"}
+    text = "".join(html.text)
+    assert "It\\u202e was <script>alert(4)</script> not good" in text
+    assert "<b>not good" in text
+    assert "The other 4 labels" in text
+    assert "\u202e" not in page
+    told = json.loads((tmp_path / "report.json").read_bytes())
+    assert told["mistakes"][0]["explained"]["strongest"][:2] == [["not", 1.2], ["good", -0.7]]
+    assert told["mistakes"][0]["explained"]["method"] == "exact"
+    assert told["speaking"][0]["words"][0]["text"] == "<b>not good"
+
+
+def test_a_text_that_is_not_explained_is_shown_cut() -> None:
+    whole = content(preview=lambda _name: "word " * 1000)
+    page = Page(render(whole))
+    quotes = [text for text in page.text if text.startswith("word word")]
+    assert len(quotes) == len(facts(whole)["mistakes"]) + len(facts(whole)["least_certain"])
+    assert all(text.endswith("…") and len(text) < 700 for text in quotes)
+    assert not [tag for tag, _ in page.tags if tag == "mark"]
+
+
+def test_each_example_is_explained_once() -> None:
+    asked: list[str] = []
+
+    def remember(name: str) -> None:
+        asked.append(name)
+
+    whole = content(attribution=remember)
+    told = facts(whole)
+    assert len(asked) == len(told["mistakes"]) + len(told["least_certain"])
+    assert set(asked) <= set(whole.test.names)
 
 
 def test_a_perfect_model_on_one_example_can_be_reported() -> None:
@@ -261,12 +359,17 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
+def texts(classes: int) -> ReportContent:
+    return content(classes, 400, attribution=explained, speaking=SPEAKING, preview=lambda _name: HOSTILE_TEXT)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("make", [content, texts])
 @pytest.mark.parametrize("classes", [2, 12, 200])
 def test_a_phone_shows_it_without_errors_requests_or_sideways_scrolling(
-    browser: Any, tmp_path: Path, scheme: str, classes: int
+    browser: Any, tmp_path: Path, scheme: str, make: Callable[[int], ReportContent], classes: int
 ) -> None:
-    path = write_report(tmp_path, content(classes, 400))
+    path = write_report(tmp_path, make(classes))
     page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
     said: list[str] = []
     requests: list[str] = []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import struct
+import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -319,3 +321,57 @@ def test_the_graph_lives_in_a_saved_model_without_python(tmp_path: Path) -> None
 def test_an_empty_batch_gives_an_empty_answer() -> None:
     _, run = decoder(height=96, width=128)
     assert run([]).shape == (0, 96, 128, 3)
+
+
+# Files that were made to be slow or large.
+
+
+def png_with(*chunks: tuple[bytes, bytes], times: int = 1) -> bytes:
+    """A small PNG with further chunks after its header."""
+    whole = encode(photo(64, 64), "PNG")
+    added = b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+    return whole[:33] + added * times + whole[33:]
+
+
+def gif_with(before_the_frame: bytes) -> bytes:
+    whole = encode(photo(64, 64), "GIF")
+    at = 13 + 3 * 2 ** ((whole[10] & 7) + 1)
+    return whole[:at] + before_the_frame + whole[at:]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (lambda: png_with((b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"0" * 10**7))), "too large"),
+        (lambda: png_with((b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b" " * 10**7))), "too large"),
+        (lambda: png_with((b"teSt", b""), times=30_000), "too many chunks"),
+        (lambda: gif_with(b"\0" * 30_000), "too much before it"),
+        (lambda: gif_with(b"\x21\xfe\0" * 30_000), "too much before it"),
+    ],
+    ids=["packed exif", "packed xmp", "empty chunks", "stray bytes", "empty extensions"],
+)
+def test_a_file_that_was_made_to_be_slow_or_large_is_refused_by_the_graph(data: Callable[[], bytes], said: str) -> None:
+    _, run = decoder()
+    with pytest.raises(tf.errors.InvalidArgumentError, match=said):
+        run([data()])
+
+
+def test_a_gif_whose_blocks_are_tiny_or_many_is_read_as_python_reads_it() -> None:
+    whole = encode(photo(300, 200), "GIF")
+    at = whole.index(b",", 13 + 3 * 2 ** ((whole[10] & 7) + 1)) + 11
+    packed, position = b"", at
+    while length := whole[position]:
+        packed += whole[position + 1 : position + 1 + length]
+        position += 1 + length
+    tiny = b"".join(b"\1" + packed[start : start + 1] for start in range(len(packed)))
+    assert len(tiny) > 3 * graph.SKIPPED
+    assert_alike(whole[:at] + tiny + whole[position:])
+
+
+def test_transparency_of_more_rows_than_are_mixed_at_once_is_exact() -> None:
+    rng = np.random.default_rng(0)
+    picture = Image.fromarray(rng.integers(0, 256, (1500, 1100, 4), np.uint8))  # more than one band, the last one short
+    assert graph.OVER_WHITE < 1500 * 1100
+    assert_alike(encode(picture, "PNG"), height=150, width=110)

@@ -20,7 +20,7 @@ from noria.artifacts.files import read_json, sha256_file, write_json
 from noria.cli import app
 from noria.convert import to_litert
 from noria.errors import ArtifactError, DataError
-from noria.exporting.verify import Verification
+from noria.exporting.verify import RuntimeRow, Verification
 from noria.inference import runtimes
 
 HIDE_TENSORFLOW = """
@@ -180,3 +180,12 @@ def test_a_machine_without_tensorflow_can_check_what_it_was_sent(
     replace_litert(copy, other_weights)
     code, told = without_tensorflow(copy)
     assert (code, told["passed"]) == (1, False)
+
+
+def test_an_engine_that_differs_is_told_apart_from_a_file_that_differs() -> None:
+    def row(name: str, *failures: str) -> RuntimeRow:
+        return RuntimeRow(name, "litert_int8", 0.9, (0.8, 0.95), 1.0, 0.0, 1.0, 10, 100, failures=failures)
+
+    outcome = Verification(False, "keras", 100, (), (row("litert_int8"), row("openvino_int8", "agreement 0.82")))
+    assert outcome.failures(of_files=True) == []
+    assert outcome.failures(of_files=False) == ["openvino_int8: agreement 0.82"]

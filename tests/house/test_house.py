@@ -29,6 +29,7 @@ SHELVES = [
     "noria.answers",
     "noria.data.readers",
     "noria.data.augment",
+    "noria.data.similarity",
     "noria.models",
     "noria.training.strategies",
     "noria.evaluation.metrics",

@@ -18,7 +18,7 @@ from noria.artifacts.bundle import Bundle
 from noria.artifacts.run import Run
 from noria.errors import ArtifactError, UnknownNameError
 from noria.inference import runtimes
-from noria.inference.predictor import Input, Predictor, find_inputs, open_source, usable_runtimes
+from noria.inference.predictor import Input, Predictor, files_below, open_source, usable_runtimes
 
 FLOAT = ("litert", "openvino", "keras", "savedmodel")
 # Runs the real command line, then says what it had imported.
@@ -131,9 +131,9 @@ def test_folders_are_read_to_the_bottom_in_sorted_order(photos: Path, tmp_path: 
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found = [Path(one.name).relative_to(tmp_path).as_posix() for one in find_inputs([tmp_path])]
+    found = [Path(one.name).relative_to(tmp_path).as_posix() for one in files_below([tmp_path])]
     assert found == ["a.jpg", "b/1.jpg", "b/a/花 🌻.jpg", "b/c/2.jpg"]
-    assert [one.name for one in find_inputs([Path("not there.jpg")])] == ["not there.jpg"]
+    assert [one.name for one in files_below([Path("not there.jpg")])] == ["not there.jpg"]
 
 
 def test_the_python_api_takes_files_folders_and_bytes(bundle: Bundle, photos: Path, files: list[Path]) -> None:
@@ -201,7 +201,7 @@ def test_predict_never_imports_tensorflow(bundle: Bundle, files: list[Path], pre
     lines, errors = light("predict", bundle.path, *files, "--json")
     assert errors.splitlines()[-1] == "[]"
     assert [line["input"] for line in lines] == [str(file) for file in files]
-    expected = list(predictor.answers(find_inputs(files)))
+    expected = list(predictor.answers(files_below(files)))
     assert [line["label"] for line in lines] == [answer["label"] for answer in expected]
 
 

@@ -28,9 +28,12 @@ def test_every_name_belongs_to_one_family_and_has_a_full_card() -> None:
     for name in names:
         card = models.card(name)
         assert card.name == name
-        assert 200 <= card.image_size <= 512
+        assert all((card.licence, card.weights_source, card.note)) and card.url.startswith("https://")
+    for name in models.names("image"):
+        card = models.card(name)
+        assert 200 <= card.settings["height"] <= 512
         assert card.parameters and card.parameters > 500_000
-        assert all((card.licence, card.weights_source, card.note, card.paper)) and card.url.startswith("https://")
+        assert card.paper
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

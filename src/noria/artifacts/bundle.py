@@ -2,19 +2,23 @@
 
 BUNDLE/manifest.json          labels, input settings, files, checksums, scores, licences, fingerprint
 BUNDLE/model.keras ...        one model in several formats
-BUNDLE/golden/                raw inputs, with the scores that every file must give, in golden.json
+BUNDLE/input/                 what the input learnt, e.g. a vocabulary, where it learns something
+BUNDLE/golden/                raw inputs; the scores that every file must give are in the manifest
+BUNDLE/seen.bin               short hashes of the files that the model was made from
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from noria.artifacts import seen
 from noria.artifacts.checksums import require_intact
 from noria.artifacts.files import read_json, write_json
+from noria.artifacts.input_files import read_input_files
 from noria.errors import ArtifactError, UnknownNameError
 
 FORMAT_VERSION = 1
@@ -45,6 +49,17 @@ class GoldenExample(BaseModel):
     scores: tuple[float, ...]
 
 
+class Tolerances(BaseModel):
+    """How far a file may differ from the Keras model; None where that says nothing about a format."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    agreement: float  # the smallest share of inputs with the same top label
+    accuracy_loss: float
+    score_difference: float | None = None  # the largest of any score
+    mean_score_difference: float | None = None  # of an input's scores the largest, averaged over the inputs
+
+
 class BundleManifest(BaseModel):
     """The contents of `manifest.json`."""
 
@@ -61,11 +76,22 @@ class BundleManifest(BaseModel):
     temperature: float
     fingerprint: str  # of the dataset
     test: dict[str, Any]  # the run's accuracy and interval
-    tolerances: dict[str, dict[str, float]]
+    tolerances: dict[str, Tolerances]  # by format
     files: tuple[ExportedFile, ...]
     golden: tuple[GoldenExample, ...]
+    input_files: dict[str, str] = {}  # what the input learnt: path in the bundle -> SHA-256
     verified: tuple[dict[str, Any], ...] = ()
     versions: dict[str, str] = {}
+    seen_sha256: str | None = None  # of seen.bin; None in a bundle that has none
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        """A damaged manifest is found when it is opened, not in the middle of a verification."""
+        if missing := {entry.format for entry in self.files} - self.tolerances.keys():
+            raise ValueError(f"no tolerances for {', '.join(sorted(missing))}")
+        if any(len(one.scores) != len(self.labels) for one in self.golden):
+            raise ValueError(f"a golden example has not {len(self.labels)} scores, one for each label")
+        return self
 
     def file_of(self, format_name: str) -> ExportedFile:
         """Return the entry of one format; the caller knows that it is there."""
@@ -101,6 +127,16 @@ class Bundle:
                 return self.path / entry.path
         raise UnknownNameError("file format in this bundle", format_name, self.formats)
 
+    def input_files(self) -> dict[str, bytes]:
+        """Return what the input learnt in training, checked: file name -> content.
+
+        Raises:
+            ArtifactError: a file is missing or its SHA-256 differs from the manifest's.
+        """
+        sums = self.manifest.input_files
+        require_intact(self.path, sums, remedy=REMEDY)
+        return read_input_files(self.path, sums)
+
     def checksum(self, format_name: str) -> str | None:
         """Return the SHA-256 of a format that is a single file, else None."""
         sums = [list(entry.sha256.values()) for entry in self.manifest.files if entry.format == format_name]
@@ -110,6 +146,17 @@ class Bundle:
         """Return the raw bytes of the golden examples, checked."""
         require_intact(self.path, {one.path: one.sha256 for one in self.manifest.golden}, remedy=REMEDY)
         return [(self.path / example.path).read_bytes() for example in self.manifest.golden]
+
+    def seen(self) -> frozenset[str] | None:
+        """Return the short hashes of the files that the model was made from; None where the bundle does not say.
+
+        Raises:
+            ArtifactError: the file that says it is missing or damaged.
+        """
+        if self.manifest.seen_sha256 is None:
+            return None
+        require_intact(self.path, {seen.PATH: self.manifest.seen_sha256}, remedy=REMEDY)
+        return seen.read_seen(self.path)
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -147,6 +194,10 @@ def open_bundle(path: str | Path) -> Bundle:
     try:
         return Bundle(path, BundleManifest.model_validate(facts))
     except ValidationError as error:
-        raise ArtifactError(
-            f"{path / MANIFEST} is damaged: {error.error_count()} fields are missing or wrong."
-        ) from None
+        raise ArtifactError(f"{path / MANIFEST} is damaged: {_damage(error)} {REMEDY}") from None
+
+
+def _damage(error: ValidationError) -> str:
+    """Say in our own words what is wrong with a manifest."""
+    own = [str(problem["ctx"]["error"]) for problem in error.errors() if problem["type"] == "value_error"]
+    return f"{own[0]}." if own else f"{error.error_count()} fields are missing or wrong."

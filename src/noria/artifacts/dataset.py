@@ -10,7 +10,7 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,9 @@ class Dataset:
     settings: Mapping[str, Any] | None = None  # the input settings that the files were judged with
     seed: int = 0
     ratios: tuple[float, float, float] = (3, 1, 1)  # train : validation : test
+    origin: Mapping[str, Any] | None = None  # path, reader, columns, and whether its inputs are cells
+    # Inputs that are no files of their own, by the SHA-256 of their bytes: the cells of a table. They are not saved.
+    contents: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -65,23 +68,34 @@ class Dataset:
         """The number of each label: its column in the scores."""
         return {label: index for index, label in enumerate(self.labels)}
 
+    @property
+    def where(self) -> str:
+        """The folder or table that was read, as an absolute path."""
+        return str(self.origin["path"] if self.origin else self.root)
+
     def path_of(self, example: Example) -> Path:
         """Where the file of an example lies on this machine."""
         return self.root / example.path
 
+    def source_of(self, example: Example) -> Path | bytes:
+        """The path of an example's file, or its bytes where it is a table's cell."""
+        return self.contents.get(example.sha256) or self.path_of(example)
+
     def read(self, example: Example) -> bytes:
-        """Return the bytes of an example's file.
+        """Return the bytes of an example.
 
         Raises:
-            DataError: it is no longer there.
+            DataError: its file, or its row, is no longer there.
         """
-        path = self.path_of(example)
+        source = self.source_of(example)
+        if isinstance(source, bytes):
+            return source
         try:
-            return path.read_bytes()
+            return source.read_bytes()
         except OSError as error:
             raise DataError(
-                f"{path} cannot be read: {error.strerror or error}. The pictures that a run was trained on stay where "
-                "they are; put them back, or train again on where they lie now."
+                f"{source} cannot be read: {error.strerror or error}. The data that a run was trained on stays where "
+                "it is; put it back, or train again on what there is now."
             ) from None
 
     def by_split(self, split: Split) -> tuple[Example, ...]:
@@ -136,6 +150,7 @@ class Dataset:
                 settings=index["settings"],
                 seed=index["seed"],
                 ratios=tuple(index["ratios"]),
+                origin=index.get("origin"),
             )
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"{folder} is damaged: {error}. Train again to make it anew.") from error
@@ -158,6 +173,7 @@ class Dataset:
             "settings": None if self.settings is None else dict(self.settings),
             "seed": self.seed,
             "ratios": self.ratios,
+            "origin": None if self.origin is None else dict(self.origin),
             "fingerprint": self.fingerprint,
         }
 
@@ -176,30 +192,30 @@ def obstacles(examples: Sequence[Example]) -> tuple[Finding, ...]:
     """Return what makes training impossible, as findings of severity "error"; empty where nothing does."""
     sizes = Counter(example.label for example in examples)
     if not sizes:
-        return (_obstacle("nothing_usable", (), "There is not one usable picture with a label."),)
+        return (_obstacle("nothing_usable", (), "There is not one usable example with a label."),)
     if len(sizes) == 1:
         (label,) = sizes
-        message = f"There is only one label, {label!r}, with {sizes[label]} usable pictures; at least two are needed."
+        message = f"There is only one label, {label!r}, with {sizes[label]} usable examples; at least two are needed."
         return (_obstacle("single_class", (label,), message),)
     large_enough = [label for label, size in sizes.items() if size >= 2]
     if len(large_enough) < 2:
         small = tuple(sorted(label for label, size in sizes.items() if size < 2))
-        message = f"Of {len(sizes)} classes, {len(small)} have only one usable picture; two classes need at least two."
-        return (_obstacle("too_few_pictures", small, message),)
+        message = f"Of {len(sizes)} classes, {len(small)} have only one usable example; two classes need at least two."
+        return (_obstacle("too_few_examples", small, message),)
     trained = {example.label for example in examples if example.split == "train"}
     if len(trained) < 2:
         missing = tuple(sorted(sizes.keys() - trained))
         message = f"The train side of the split holds {len(trained)} of {len(sizes)} classes; it needs at least two."
-        return (_obstacle("empty_train_split", missing, message, "Put more pictures on the side train."),)
+        return (_obstacle("empty_train_split", missing, message, "Put more examples on the side train."),)
     for side in ("validation", "test"):
         if not any(example.split == side for example in examples):
             message = f"The {side} side of the split is empty."
-            return (_obstacle("empty_split", (), message, "Give each label at least 3 different pictures."),)
+            return (_obstacle("empty_split", (), message, "Give each label at least 3 different examples."),)
     return ()
 
 
 def _obstacle(kind: str, labels: tuple[str, ...], message: str, remedy: str = "") -> Finding:
-    default = "Add pictures, and look at `noria check` for what was set aside and why."
+    default = "Add examples, and look at `noria check` for what was set aside and why."
     return Finding(kind, "error", len(labels), labels[:20], message, remedy or default)
 
 

@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,18 +71,23 @@ def folder_being_written(path: Path, *, replace: bool = False, marker: str | Non
     partial = path.with_name(f".{path.name}.partial")
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _fresh_folder(partial)
+        locks = [_fresh_folder(partial)]
     try:
         with _explained(path, only=_FULL):  # other errors of the block are its own, not about this folder
             yield partial
         refuse_existing(path, replace=replace, marker=marker)
         with _explained(path):
             _sync_tree(partial)
+            if path.exists():
+                locks.append(_lock(path))  # after the swap the old folder is ours to delete, under the name `partial`
             _take_the_name(partial, path)
             _sync_folder(path.parent)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)  # the unfinished folder, or the old one after a swap
-        os.close(lock)
+        # The unfinished folder, or the old one after a swap; never what the next writer has begun under that name.
+        if any(_is_named(lock, partial) for lock in locks):
+            shutil.rmtree(partial, ignore_errors=True)
+        for lock in locks:
+            os.close(lock)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -145,6 +150,8 @@ def _explanation(path: Path, error: OSError) -> str:
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"No permission to write {path}: {error.strerror}. Choose a folder that you may write to."
+    if error.errno in (errno.ENOENT, errno.ENOTDIR) and not path.parent.is_dir():
+        return f"Could not write {path}: {error.strerror}: {path.parent}. Make that folder first, or choose another."
     return f"Could not write {path}: {error.strerror or error}."
 
 
@@ -164,12 +171,20 @@ def refuse_existing(path: Path, *, replace: bool, marker: str | None) -> None:
 
 
 def _fresh_folder(partial: Path) -> int:
-    """Make the folder (clearing one that a killed process left) and return a lock on it."""
-    if partial.exists():
-        os.close(_lock(partial))  # raises where its writer is alive
-        shutil.rmtree(partial)
-    partial.mkdir()
-    return _lock(partial)
+    """Make the folder, empty of what a killed process left, and return a lock on it."""
+    while True:
+        with suppress(FileExistsError):  # not exist_ok, which looks again and may find nothing
+            partial.mkdir()
+        try:
+            lock = _lock(partial)  # raises where its writer is alive
+        except FileNotFoundError:
+            continue
+        # Between opening and locking its writer may have finished: what is locked then has another name, or none.
+        if _is_named(lock, partial):
+            break
+        os.close(lock)
+    _empty(partial)
+    return lock
 
 
 def _lock(folder: Path) -> int:
@@ -182,6 +197,22 @@ def _lock(folder: Path) -> int:
             f"{folder} is being written by another process. Wait for it, or choose another name."
         ) from None
     return handle
+
+
+def _is_named(handle: int, path: Path) -> bool:
+    """Whether an open folder is the one that has this name now."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def _take_the_name(partial: Path, path: Path) -> None:

@@ -4,6 +4,7 @@ RUN/run.json        what was trained, on what, how well, with which versions
 RUN/model.keras     the whole model, normalisation to softmax
 RUN/report.html     for people;  RUN/report.json  the same facts
 RUN/config.toml     every setting, resolved
+RUN/input/          what the input learnt, e.g. a vocabulary, where it learns something
 RUN/dataset/        the split, the hashes, what was set aside
 RUN/predictions.csv the test split's answers
 """
@@ -18,11 +19,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from noria.artifacts.checksums import require_intact
 from noria.artifacts.files import read_json, write_json
+from noria.artifacts.input_files import INPUT, read_input_files
 from noria.errors import ArtifactError, UnknownNameError
 
 FORMAT_VERSION = 1
 MANIFEST = "run.json"
 MODEL = "model.keras"
+REMEDY = "Train again, or restore the run from a copy."
 
 
 class RunManifest(BaseModel):
@@ -81,8 +84,18 @@ class Run:
         """
         if format_name != "keras":
             raise UnknownNameError("file format in a run", format_name, self.formats)
-        require_intact(self.path, self.manifest.checksums, remedy="Train again, or restore the run from a copy.")
+        require_intact(self.path, self.manifest.checksums, remedy=REMEDY)
         return self.path / MODEL
+
+    def input_files(self) -> dict[str, bytes]:
+        """Return what the input learnt in training, checked: file name -> content.
+
+        Raises:
+            ArtifactError: a file is missing or its SHA-256 differs from the manifest's.
+        """
+        sums = {name: sum_ for name, sum_ in self.manifest.checksums.items() if name.startswith(f"{INPUT}/")}
+        require_intact(self.path, sums, remedy=REMEDY)
+        return read_input_files(self.path, sums)
 
     def checksum(self, format_name: str) -> str | None:
         """Return the SHA-256 of the model file, as in `Bundle.checksum`."""

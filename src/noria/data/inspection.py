@@ -1,4 +1,4 @@
-"""Every file opened once: paths -> its SHA-256 with what it decodes to, or the reason why it cannot be used.
+"""Every input opened once: paths or bytes -> SHA-256 with what it decodes to, or the reason why it cannot be used.
 
 Files are read in a few threads (Pillow decodes outside Python's lock), with bounded memory. Outcomes are kept in an
 `InspectionCache`, addressed by content, so that a second pass over the same files costs little more than hashing.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -27,9 +27,14 @@ _LARGE_BYTES = 32 * 1024 * 1024  # larger files are read one at a time
 _FLUSH_EVERY = 500
 
 
+_CELLS_AT_ONCE = 500  # of a table: a text is checked in less time than it takes to hand it to a thread
+
+Source = Path | bytes  # a file, or the cell of a table
+
+
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """What is known of one file. Usable where `reason` is empty."""
+    """What is known of one input. Usable where `reason` is empty."""
 
     sha256: str | None
     content_sha256: str = ""
@@ -37,8 +42,8 @@ class Inspected:
     reason: str = ""
 
 
-def inspect_files(
-    paths: Sequence[Path],
+def inspect_all(
+    sources: Sequence[Source],
     inspect: Callable[[bytes], Any],
     *,
     scope: str,
@@ -46,10 +51,10 @@ def inspect_files(
     progress: Progress | None = None,
     cache: InspectionCache | None = None,
 ) -> list[Inspected]:
-    """Read, hash and inspect files; the outcomes are in the order of `paths`.
+    """Read, hash and inspect inputs; the outcomes are in the order of `sources`.
 
     Args:
-        paths: the files.
+        sources: files, or cells of a table; cells are looked at again each time, for the cache would cost more.
         inspect: bytes -> a dataclass of facts with `content_sha256`, or UnreadableInputError. Runs in threads.
         scope: what the outcome depends on besides the bytes (settings, versions): part of the cache's key.
         workers: threads; by default one for each processor that this process may use.
@@ -60,16 +65,22 @@ def inspect_files(
     threads = workers or default_threads()
     outcomes = []
     try:
-        with (progress or Silent()).track("check pictures", len(paths)) as advance:
-            for outcome in ordered_map(inspector.inspect, paths, threads=threads):
-                outcomes.append(outcome)
-                advance(1)
+        with (progress or Silent()).track("check", len(sources)) as advance:
+            for some in ordered_map(inspector.inspect, _pieces(sources), threads=threads):
+                outcomes.extend(some)
+                advance(len(some))
     finally:
         if cache is not None:
             cache.flush()  # also after Ctrl-C: what was learnt is kept
     if progress is not None and cache is not None and cache.trouble:
         progress.note(cache.trouble)
     return outcomes
+
+
+def _pieces(sources: Sequence[Source]) -> Iterator[Sequence[Source]]:
+    """Files one by one, cells in handfuls."""
+    size = _CELLS_AT_ONCE if sources and isinstance(sources[0], bytes) else 1
+    return (sources[start : start + size] for start in range(0, len(sources), size))
 
 
 class InspectionCache:
@@ -123,7 +134,7 @@ class InspectionCache:
 
 
 class _Inspector:
-    """One file at a time, from any thread."""
+    """Inputs, from any thread."""
 
     def __init__(self, inspect: Callable[[bytes], Any], scope: str, cache: InspectionCache | None) -> None:
         self._inspect = inspect
@@ -131,7 +142,10 @@ class _Inspector:
         self._cache = cache
         self._large = threading.Lock()
 
-    def inspect(self, path: Path) -> Inspected:
+    def inspect(self, sources: Sequence[Source]) -> list[Inspected]:
+        return [self._of_bytes(one) if isinstance(one, bytes) else self._of_file(one) for one in sources]
+
+    def _of_file(self, path: Path) -> Inspected:
         try:
             with path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
@@ -139,15 +153,15 @@ class _Inspector:
                     limit = MAX_FILE_BYTES // (1024 * 1024)
                     return Inspected(None, reason=f"it has {size:,} bytes; more than {limit} MiB are not read")
                 if size <= _LARGE_BYTES:
-                    return self._of_bytes(file.read(MAX_FILE_BYTES))
+                    return self._of_bytes(file.read(MAX_FILE_BYTES), self._cache)
                 with self._large:
-                    return self._of_bytes(file.read(MAX_FILE_BYTES))
+                    return self._of_bytes(file.read(MAX_FILE_BYTES), self._cache)
         except OSError as error:
             return Inspected(None, reason=f"it cannot be read: {error.strerror or error}")
 
-    def _of_bytes(self, data: bytes) -> Inspected:
+    def _of_bytes(self, data: bytes, cache: InspectionCache | None = None) -> Inspected:
         sha256 = hashlib.sha256(data).hexdigest()
-        known = self._cache.get(self._scope, sha256) if self._cache else None
+        known = cache.get(self._scope, sha256) if cache else None
         if known is not None:
             return known
         try:
@@ -155,6 +169,6 @@ class _Inspector:
             outcome = Inspected(sha256, facts.pop("content_sha256"), facts)
         except UnreadableInputError as error:
             outcome = Inspected(sha256, reason=str(error))
-        if self._cache:
-            self._cache.put(self._scope, outcome)
+        if cache:
+            cache.put(self._scope, outcome)
         return outcome

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.evaluation.blocks import row_blocks
 from noria.evaluation.intervals import wilson
 
 Scores = NDArray[np.float32]
@@ -31,12 +32,11 @@ def fit_temperature(scores: Scores, truth: Truth) -> float:
     """
     if len(truth) < FEWEST_EXAMPLES or len(np.unique(truth)) < 2 or bool((scores.argmax(axis=1) == truth).all()):
         return 1.0
-    logits = _log(scores)
     # The loss is convex in 1/T, so its slope changes sign once: bisect on log(1/T).
     low, high = -np.log(HIGHEST), -np.log(LOWEST)
     while high - low > 1e-6:
         middle = (low + high) / 2
-        if _slope(logits, truth, float(np.exp(middle))) > 0:
+        if _slope(scores, truth, float(np.exp(middle))) > 0:
             high = middle
         else:
             low = middle
@@ -47,7 +47,7 @@ def apply_temperature(scores: Scores, t: float) -> Scores:
     """Return softmax(log(scores) / t), (n, C) float32; the order of the labels in a row stays as it is."""
     if t == 1.0 or not len(scores):
         return scores
-    return _softmax(_log(scores) / t).astype(np.float32)
+    return np.concatenate([_softmax(_log(block) / t).astype(np.float32) for block in row_blocks(scores)])
 
 
 def reliability(scores: Scores, truth: Truth, bins: int = 15) -> dict[str, Any]:
@@ -108,10 +108,15 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def _slope(logits: NDArray[np.float64], truth: Truth, inverse: float) -> float:
-    """The derivative of the mean log loss by 1/T: the expected logit less the true label's."""
-    expected = (_softmax(logits * inverse) * logits).sum(axis=1)
-    return float((expected - logits[np.arange(len(truth)), truth]).mean())
+def _slope(scores: Scores, truth: Truth, inverse: float) -> float:
+    """The derivative of the summed log loss by 1/T: the expected logit less the true label's."""
+    total, start = 0.0, 0
+    for block in row_blocks(scores):
+        logits = _log(block)
+        expected = (_softmax(logits * inverse) * logits).sum(axis=1)
+        total += float((expected - logits[np.arange(len(block)), truth[start : start + len(block)]]).sum())
+        start += len(block)
+    return total
 
 
 def _bin(index: int, bins: int, confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> dict[str, Any]:

@@ -145,13 +145,16 @@ def spread_chart(values: Sequence[float], *, title: str, x_label: str, bins: int
     return _svg(body, title)
 
 
-def coarse_heatmap(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> Markup:
-    """The confusion matrix of many classes as at most 60 x 60 squares, each for a block of neighbouring classes."""
+def coarse_heatmap(cells: Sequence[Sequence[int]], labels: Sequence[str]) -> Markup:
+    """The confusion matrix of many classes as at most 60 x 60 squares, each for a block of neighbouring classes.
+
+    Args:
+        cells: (truth, answer, count), by the numbers of the labels.
+    """
     size = min(_COARSE_CELLS, len(labels))
     pooled = [[0] * size for _ in range(size)]
-    for truth, row in enumerate(matrix):
-        for answer, count in enumerate(row):
-            pooled[truth * size // len(labels)][answer * size // len(labels)] += count
+    for truth, answer, count in cells:
+        pooled[truth * size // len(labels)][answer * size // len(labels)] += count
     step = WIDTH / size
     body = [f'<rect class="field" width="{WIDTH}" height="{WIDTH}"/>']
     for truth, row in enumerate(pooled):
@@ -271,9 +274,9 @@ def _square(truth: int, answer: int, count: int, share: float, step: float, labe
 
 
 def _block(labels: Sequence[str], index: int, size: int) -> str:
-    inside = [i for i in range(len(labels)) if i * size // len(labels) == index] if size < len(labels) else [index]
-    first, last = (readable(labels[i])[:40] for i in (inside[0], inside[-1]))
-    return first if len(inside) == 1 else f"{first} … {last}"
+    begin, end = (-(-at * len(labels) // size) for at in (index, index + 1))  # those whose i * size // len is index
+    first, last = (readable(labels[i])[:40] for i in (begin, end - 1))
+    return first if end - begin == 1 else f"{first} … {last}"
 
 
 def _legend(lines: Sequence[Line], blocks: bool = False) -> list[str]:

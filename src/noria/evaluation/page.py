@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from markupsafe import Markup, escape
 
-from noria.evaluation import charts
+from noria.evaluation import charts, passages
 from noria.evaluation.charts import Line
 from noria.evaluation.wording import count, duration, number, percent, points, short_percent
 
@@ -18,7 +18,9 @@ Facts = Mapping[str, Any]
 FULL_MATRIX = 30  # classes; above this the table of confused pairs and a coarse picture take over
 ALL_CLASSES = 24  # classes; above this only the weakest stand in the open
 _WEAKEST = 15
+CLASSES_SHOWN = 1000  # a table with more slows a browser down; report.json has them all
 SET_ASIDE_SHOWN = 200
+SPEAKING_SHOWN = 6  # labels whose words stand in the open
 _SEVERITIES = {"error": 0, "warning": 1, "info": 2}
 
 
@@ -34,8 +36,11 @@ def view(facts: Facts) -> dict[str, Any]:
         "classes": _class_table(test["classes"]),
         "recalls": _recalls(test["classes"]),
         "matrix": _matrix(test["confusion"], facts["labels"]),
-        "coarse": _coarse(test["confusion"], facts["labels"]),
+        "coarse": _coarse(test["confusion_cells"], facts["labels"]),
         "confidence": _confidence(facts),
+        "passages": {key: [_passage(row["explained"]) for row in facts[key]] for key in ("mistakes", "least_certain")},
+        "how_explained": _how_explained([*facts["mistakes"], *facts["least_certain"]]),
+        "speaking": _speaking(facts["speaking"]),
         "learning": _learning(facts["history"]),
         "split": _split(facts),
         "reasons": _reasons(facts["set_aside"]),
@@ -66,9 +71,10 @@ def _key_figures(facts: Facts) -> list[dict[str, str]]:
 def _class_table(rows: Sequence[Facts]) -> dict[str, Any]:
     """The classes, weakest first; those that were not tested come last."""
     ordered = sorted(rows, key=lambda row: (row["recall"] is None, row["recall"] or 0.0, row["f1"] or 0.0))
-    drawn = [{**row, "bar": charts.bar(row["recall"], "a", row["recall_interval"])} for row in ordered]
+    shown = ordered[:CLASSES_SHOWN]
+    drawn = [{**row, "bar": charts.bar(row["recall"], "a", row["recall_interval"])} for row in shown]
     cut = len(drawn) if len(drawn) <= ALL_CLASSES else _WEAKEST
-    return {"open": drawn[:cut], "folded": drawn[cut:]}
+    return {"open": drawn[:cut], "folded": drawn[cut:], "left_out": len(ordered) - len(shown)}
 
 
 def _recalls(rows: Sequence[Facts]) -> Any:
@@ -78,9 +84,9 @@ def _recalls(rows: Sequence[Facts]) -> Any:
     return charts.spread_chart(values, title="How many classes there are at each recall", x_label="recall of the class")
 
 
-def _matrix(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> list[dict[str, Any]]:
+def _matrix(matrix: Sequence[Sequence[int]] | None, labels: Sequence[str]) -> list[dict[str, Any]]:
     """The cells of the full table: count, share of the row and a shade; [] where there are too many classes."""
-    if len(labels) > FULL_MATRIX:
+    if matrix is None or len(labels) > FULL_MATRIX:
         return []
     rows = []
     for index, counts in enumerate(matrix):
@@ -99,8 +105,8 @@ def _shade(counted: int, total: int, right: bool) -> str:
     return f"a{ceil(10 * share)}" if right else f"b{ceil(10 * sqrt(share))}"
 
 
-def _coarse(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> Any:
-    return charts.coarse_heatmap(matrix, labels) if len(labels) > FULL_MATRIX else None
+def _coarse(cells: Sequence[Sequence[int]], labels: Sequence[str]) -> Any:
+    return charts.coarse_heatmap(cells, labels) if len(labels) > FULL_MATRIX else None
 
 
 def _confidence(facts: Facts) -> dict[str, Any]:
@@ -140,6 +146,42 @@ def _offer(facts: Facts) -> str:
     )
 
 
+def _passage(explained: Facts | None) -> list[dict[str, Any]]:
+    """Runs of text: plain, or marked as `for` or `not` (the answer) with a strength from 1 to 4 and what it did."""
+    if explained is None:
+        return []
+    reference = passages.largest([piece[1] or 0.0 for piece in explained["passage"]])
+    runs: list[dict[str, Any]] = []
+    for text, contribution in explained["passage"]:
+        level = passages.strength(contribution or 0.0, reference)
+        mark = f"{'for' if contribution > 0 else 'not'} s{level}" if level else ""
+        if runs and runs[-1]["mark"] == mark:
+            runs[-1]["text"] += text
+            runs[-1]["sum"] += contribution or 0.0
+        else:
+            runs.append({"text": text, "mark": mark, "sum": contribution or 0.0})
+    return runs
+
+
+def _how_explained(rows: Sequence[Facts]) -> str:
+    methods = {row["explained"]["method"] for row in rows if row["explained"]}
+    if not methods:
+        return ""
+    if methods == {"exact"}:
+        return "The model adds up what its words and short phrases weigh, so this is exact."
+    return "Found by leaving words out and asking the model again; words that only work together are shown too weak."
+
+
+def _speaking(rows: Sequence[Facts]) -> dict[str, Any]:
+    """The words that speak for each label; where there are many labels, all but the first are folded."""
+    drawn = []
+    for row in rows:
+        strongest = max((word["weight"] for word in row["words"]), default=0.0) or 1.0
+        words = [{**word, "bar": charts.bar(word["weight"] / strongest)} for word in row["words"]]
+        drawn.append({"label": row["label"], "words": words})
+    return {"open": drawn[:SPEAKING_SHOWN], "folded": drawn[SPEAKING_SHOWN:]}
+
+
 def _learning(history: Facts) -> list[Any]:
     drawn = []
     best = _best_epoch(history.get("val_loss", ()))
@@ -177,13 +219,14 @@ def _split(facts: Facts) -> dict[str, Any]:
     splits = [split for split in ("train", "validation", "test") if split in facts["class_counts"]]
     rows = [
         {"label": label, "counts": [facts["class_counts"][split].get(label, 0) for split in splits]}
-        for label in facts["labels"]
+        for label in facts["labels"][:CLASSES_SHOWN]
     ]
     largest = max((sum(row["counts"]) for row in rows), default=0) or 1
     return {
         "bar": charts.stacked_bar(parts) if parts else "",
         "parts": [{"name": name, "count": n, "share": n / total} for name, n in parts],
         "columns": [names[split] for split in splits],
+        "left_out": max(0, len(facts["labels"]) - CLASSES_SHOWN),
         "rows": [{**row, "total": sum(row["counts"]), "bar": charts.bar(sum(row["counts"]) / largest)} for row in rows]
         if splits
         else [],

@@ -21,14 +21,15 @@ import orjson
 from markupsafe import Markup
 
 from noria.contracts import Finding, Scored, SetAside
-from noria.evaluation import wording
+from noria.evaluation import passages, wording
+from noria.evaluation.attribution import Attribution
 from noria.evaluation.calibration import confidence_histogram, coverage, reliability
 from noria.evaluation.concerns import SURE, concerns
 from noria.evaluation.metrics import classification
 from noria.evaluation.page import view
 
 FORMAT = 1  # of report.json; raised when a key changes its meaning
-_MISTAKES, _UNCERTAIN, _PAIRS = 24, 12, 30
+_MISTAKES, _UNCERTAIN, _PAIRS, _STRONGEST = 24, 12, 30, 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,9 @@ class ReportContent:
     config: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)  # name, parameters, licence, source ...
     split_note: str = ""
-    thumbnail: Callable[[str], bytes | None] = lambda _name: None  # an example's name -> JPEG
+    preview: Callable[[str], bytes | str | None] = lambda _name: None  # an example's name -> JPEG, or text
+    attribution: Callable[[str], Attribution | None] = lambda _name: None  # an example's name -> what its words did
+    speaking: Sequence[Mapping[str, Any]] = ()  # for each label its `words`, as `speaking_words` returns them
     next_steps: Sequence[str] = ()  # commands to type
     noun: tuple[str, str] = ("picture", "pictures")  # what one example is, and many
     held_out: bool = True  # False where the model may have seen the test examples
@@ -101,8 +104,8 @@ def facts(content: ReportContent) -> dict[str, Any]:
         "coverage": coverage(content.test.scores, content.test.truth),
         "confident_mistakes": _confident_mistakes(content.test),
         "confused_pairs": _confused_pairs(content.test),
-        "mistakes": _looked_at(content.test, classification.confident_mistakes(content.test, _MISTAKES)),
-        "least_certain": _looked_at(content.test, classification.least_certain(content.test, _UNCERTAIN)),
+        "mistakes": _looked_at(content, classification.confident_mistakes(content.test, _MISTAKES)),
+        "least_certain": _looked_at(content, classification.least_certain(content.test, _UNCERTAIN)),
     }
     told["concerns"] = [asdict(concern) for concern in concerns(told)]
     told["verdict"] = _verdict(told)
@@ -126,12 +129,12 @@ def _page(told: Mapping[str, Any], content: ReportContent) -> str:
     style, *_ = environment.loader.get_source(environment, "report.css")  # type: ignore[union-attr]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     # The names in the facts are made storable; the callable wants the true ones.
-    pictures = {
-        "mistakes": _thumbnails(content, classification.confident_mistakes(content.test, _MISTAKES)),
-        "least_certain": _thumbnails(content, classification.least_certain(content.test, _UNCERTAIN)),
+    previews = {
+        "mistakes": _previews(content, classification.confident_mistakes(content.test, _MISTAKES)),
+        "least_certain": _previews(content, classification.least_certain(content.test, _UNCERTAIN)),
     }
     return environment.get_template("report.html").render(
-        f=told, v=view(told), pictures=pictures, style=Markup(style), style_digest=digest
+        f=told, v=view(told), previews=previews, style=Markup(style), style_digest=digest
     )
 
 
@@ -139,10 +142,15 @@ def _readable(value: Any) -> Any:
     return wording.readable(value) if type(value) is str else value
 
 
-def _thumbnails(content: ReportContent, indices: Sequence[int]) -> list[str | None]:
-    """JPEGs as data URIs, None where there is none."""
-    found = (content.thumbnail(content.test.names[index]) for index in indices)
-    return [data and f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" for data in found]  # type: ignore[misc]
+def _previews(content: ReportContent, indices: Sequence[int]) -> list[dict[str, str]]:
+    """For each example `image`, a JPEG as data URI, or `text`, or nothing."""
+    return [_shown(content.preview(content.test.names[index])) for index in indices]
+
+
+def _shown(preview: bytes | str | None) -> dict[str, str]:
+    if isinstance(preview, bytes):
+        return {"image": f"data:image/jpeg;base64,{base64.b64encode(preview).decode()}"}
+    return {"text": passages.cut(preview)} if preview else {}
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -156,7 +164,7 @@ def _replace(path: Path, data: bytes) -> None:
 
 def _as_given(content: ReportContent) -> dict[str, Any]:
     """The fields that are facts already."""
-    worked_on = {"test", "test_uncalibrated", "validation", "thumbnail", "labels", "set_aside", "findings"}
+    worked_on = {"test", "test_uncalibrated", "validation", "preview", "attribution", "labels", "set_aside", "findings"}
     given = {name: getattr(content, name) for name in ReportContent.__slots__ if name not in worked_on}
     return {
         **given,
@@ -197,20 +205,21 @@ def _confident_mistakes(scored: Scored) -> dict[str, Any]:
 
 
 def _confused_pairs(scored: Scored) -> list[dict[str, Any]]:
-    matrix = classification.confusion(scored.truth, classification.answers(scored), len(scored.labels))
+    cells = classification.confusion_cells(scored.truth, classification.answers(scored), len(scored.labels))
+    support = np.bincount(scored.truth, minlength=len(scored.labels))
     return [
         {
             "truth": scored.labels[truth],
             "answer": scored.labels[answer],
             "count": count,
-            "share": count / int(matrix[truth].sum()),
+            "share": count / int(support[truth]),
         }
-        for truth, answer, count in classification.confused_pairs(matrix, _PAIRS)
+        for truth, answer, count in classification.confused_pairs(cells, _PAIRS)
     ]
 
 
-def _looked_at(scored: Scored, indices: Sequence[int]) -> list[dict[str, Any]]:
-    rows = []
+def _looked_at(content: ReportContent, indices: Sequence[int]) -> list[dict[str, Any]]:
+    rows, scored = [], content.test
     for index in indices:
         first, *rest = (int(i) for i in np.argsort(-scored.scores[index], kind="stable")[:2])
         truth = int(scored.truth[index])
@@ -223,9 +232,22 @@ def _looked_at(scored: Scored, indices: Sequence[int]) -> list[dict[str, Any]]:
                 "confidence": float(scored.scores[index, first]),
                 "second": scored.labels[rest[0]] if rest else None,
                 "second_confidence": float(scored.scores[index, rest[0]]) if rest else None,
+                "explained": _explained(content.attribution(scored.names[index])),
             }
         )
     return rows
+
+
+def _explained(attribution: Attribution | None) -> dict[str, Any] | None:
+    """The strongest words of a text, and the passage to show, in pieces with what each contributed."""
+    if attribution is None:
+        return None
+    strongest = sorted(attribution.tokens, key=lambda part: -abs(part.contribution))[:_STRONGEST]
+    return {
+        "method": attribution.method,
+        "strongest": [[passages.short(part.text), round(part.contribution, 6)] for part in strongest],
+        "passage": passages.passage(attribution.text, attribution.tokens),
+    }
 
 
 def _verdict(told: Mapping[str, Any]) -> dict[str, str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 
 NBSP = "\u00a0"
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\U00020000-\U0003ffff"
+_SPACE_WITHIN = re.compile(f"(?<=[{_UNSPACED}]) (?=[{_UNSPACED}])")
 
 
 def percent(share: float | None) -> str:
@@ -67,6 +70,11 @@ def size(num_bytes: int) -> str:
             break
         value, unit = value / 1024, larger
     return f"{value:.0f}{NBSP}{unit}" if unit == "bytes" else f"{value:.1f}{NBSP}{unit}"
+
+
+def phrase(words: str) -> str:
+    """ "not good" as it is, "不 错" -> "不错": words of one character, of scripts without spaces, stand together."""
+    return _SPACE_WITHIN.sub("", words)
 
 
 def readable(text: str) -> str:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,19 +20,23 @@ from noria.artifacts.bundle import (
     BundleManifest,
     ExportedFile,
     GoldenExample,
+    Tolerances,
     open_bundle,
     save_manifest,
 )
 from noria.artifacts.checksums import checksums
 from noria.artifacts.dataset import Dataset
 from noria.artifacts.files import folder_being_written
+from noria.artifacts.input_files import INPUT, write_input_files
 from noria.artifacts.run import Run
+from noria.artifacts.seen import seen_hashes, write_seen
 from noria.contracts import Progress
 from noria.errors import VerificationError
 from noria.exporting.golden import Golden, choose_golden
 from noria.exporting.settings import ExportSettings
 from noria.exporting.source import ExportSource
 from noria.exporting.verify import Runtimes, Verification, verify
+from noria.inference.batching import stacked
 from noria.inference.predictor import Input, Predictor
 
 SHELF = "noria.exporting.formats"
@@ -56,9 +61,13 @@ def build(
                 member.write(source, folder)
                 files.append(_exported(folder, name, member.PATH))
                 advance(1)
+        write_input_files(folder, source.input_files)
+        input_files = checksums(folder, INPUT) if source.input_files else {}
+        progress.note("golden examples, and what each file answers to them")
         golden = _write_golden(folder, source, run, dataset, settings)
-        tolerances = {name: dict(member.TOLERANCES) for name, member in members.items()}
-        manifest = _manifest(run, out.name, files, golden, tolerances)
+        tolerances = {name: Tolerances.model_validate(member.TOLERANCES) for name, member in members.items()}
+        seen_sha256 = write_seen(folder, seen_hashes(dataset.examples))
+        manifest = _manifest(run, out.name, files, golden, input_files, tolerances, seen_sha256)
         save_manifest(folder, manifest)
         # The bundle's own Keras file is the run's, byte for byte; without it the run's is opened.
         reference = None if "keras" in members else Predictor(run, runtime="keras")
@@ -72,20 +81,26 @@ def _open_source(run: Run, dataset: Dataset, settings: ExportSettings) -> Export
     inputs = plugins.load("noria.inputs", row.INPUT)
     graph = plugins.load(GRAPHS, row.INPUT)
     input_settings = inputs.Settings.model_validate(run.manifest.input)
+    files = run.input_files()
+    read = inputs.open_reader(input_settings, files)
     file = run.file("keras")
     return ExportSource(
         model=keras.saving.load_model(file, compile=False, safe_mode=True),
         model_file=file,
         labels=run.labels,
         input=input_settings,
-        decode=lambda data: graph.decode(data, input_settings),
-        calibration=lambda: _calibration(dataset, settings, lambda data: inputs.read(data, input_settings)),
+        input_files=files,
+        input_name=graph.INPUT_NAME,
+        array_name=graph.ARRAY_NAME,
+        read=read,
+        decode=graph.build(input_settings, files),
+        calibration=lambda: _calibration(dataset, settings, read),
     )
 
 
 def _calibration(
-    dataset: Dataset, settings: ExportSettings, read: Callable[[bytes], NDArray[np.uint8]]
-) -> list[NDArray[np.uint8]]:
+    dataset: Dataset, settings: ExportSettings, read: Callable[[bytes], NDArray[Any]]
+) -> list[NDArray[Any]]:
     examples = sorted(dataset.by_split("train"), key=lambda one: one.sha256)
     random.Random(dataset.fingerprint).shuffle(examples)
     return [read(dataset.read(one)) for one in examples[: settings.calibration_examples]]
@@ -102,8 +117,7 @@ def _write_golden(
 ) -> tuple[GoldenExample, ...]:
     inputs = plugins.load("noria.inputs", plugins.load("noria.tasks", run.manifest.task).INPUT)
     golden: Sequence[Golden] = choose_golden(dataset, settings.golden_examples, inputs.variants)
-    arrays = np.stack([inputs.read(one.data, source.input) for one in golden]).astype(np.float32)
-    scores = np.asarray(source.model.predict_on_batch(arrays))
+    scores = np.asarray(source.model.predict_on_batch(stacked([source.read(one.data) for one in golden])))
     (folder / "golden").mkdir()
     for one in golden:
         (folder / one.name).write_bytes(one.data)
@@ -124,7 +138,9 @@ def _manifest(
     name: str,
     files: Sequence[ExportedFile],
     golden: tuple[GoldenExample, ...],
-    tolerances: dict[str, dict[str, float]],
+    input_files: dict[str, str],
+    tolerances: dict[str, Tolerances],
+    seen_sha256: str,
 ) -> BundleManifest:
     facts = run.manifest
     return BundleManifest(
@@ -141,7 +157,9 @@ def _manifest(
         tolerances=tolerances,
         files=tuple(files),
         golden=golden,
+        input_files=input_files,
         versions=facts.versions,
+        seen_sha256=seen_sha256,
     )
 
 
@@ -152,14 +170,11 @@ def _verify_all(
     opened = Runtimes(bundle)
     on_golden = verify(opened, None, progress=progress)
     examples = sorted(dataset.by_split("test"), key=lambda one: one.sha256)[: settings.verify_examples]
-    inputs = [Input(one.path, dataset.path_of(one), one.label) for one in examples]
+    inputs = [Input(one.path, dataset.source_of(one), one.label) for one in examples]
     on_test = verify(opened, inputs, progress=progress, reference=reference)
-    problems = [
-        f"{row.name} on {where}: {failure}"
-        for where, outcome in (("golden examples", on_golden), ("test examples", on_test))
-        for row in outcome.runtimes
-        for failure in row.failures
-    ]
-    if problems:
+    outcome = on_test.joined_with(on_golden)
+    if problems := outcome.failures(of_files=True):
         raise VerificationError("The bundle is refused, because a file answers differently. " + "; ".join(problems))
-    return on_test
+    for problem in outcome.failures(of_files=False):
+        progress.note(f"not to be used on this machine: {problem}")
+    return outcome

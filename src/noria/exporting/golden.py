@@ -33,7 +33,7 @@ def choose_golden(
     """
     examples = dataset.by_split("test") or dataset.examples
     chosen = [
-        Golden(f"golden/{number:03d}{Path(one.path).suffix.lower()}", dataset.read(one), one.label, "")
+        Golden(f"golden/{number:03d}{_ending(dataset, one)}", dataset.read(one), one.label, "")
         for number, one in enumerate(_in_turn(dataset, examples)[:count])
     ]
     made = variants(chosen[0].data)
@@ -48,10 +48,16 @@ def _in_turn(dataset: Dataset, examples: Sequence[Example]) -> list[Example]:
     for one in sorted(examples, key=lambda one: one.sha256):
         by_label[one.label].append(one)
     for ones in by_label.values():
-        ones.sort(key=lambda one: _size(dataset.path_of(one)) > LARGE)
+        ones.sort(key=lambda one: _size(dataset.source_of(one)) > LARGE)
     longest = max(len(ones) for ones in by_label.values())
     return [ones[turn] for turn in range(longest) for ones in by_label.values() if turn < len(ones)]
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+def _ending(dataset: Dataset, example: Example) -> str:
+    return ".txt" if isinstance(dataset.source_of(example), bytes) else Path(example.path).suffix.lower()
+
+
+def _size(source: Path | bytes) -> int:
+    if isinstance(source, bytes):
+        return len(source)
+    return source.stat().st_size if source.is_file() else 0

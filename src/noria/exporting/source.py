@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -23,5 +22,9 @@ class ExportSource:
     model_file: Path
     labels: tuple[str, ...]
     input: BaseModel
-    decode: Callable[[Any], Any]  # raw bytes (n,) -> float32 (n, height, width, 3), as TensorFlow ops
-    calibration: Callable[[], list[NDArray[np.uint8]]]  # training examples for int8 ranges, read when asked for
+    input_files: dict[str, bytes]  # what the input learnt in training
+    read: Callable[[bytes], NDArray[Any]]  # raw bytes of one input -> its array
+    input_name: str  # of the raw input in the SavedModel's default signature, e.g. "image_bytes"
+    array_name: str  # of the array in its other one, e.g. "images"
+    decode: Callable[[Any], Any]  # raw bytes (n,) -> the batch of arrays that the model takes, as TensorFlow ops
+    calibration: Callable[[], list[NDArray[Any]]]  # training examples for int8 ranges, read when asked for

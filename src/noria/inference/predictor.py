@@ -57,7 +57,8 @@ class Predictor:
         self._engine = runtimes.require_installed(self.runtime)
         self._file = source.file(self._engine.FORMAT)
         self._input = plugins.load("noria.inputs", row.INPUT)
-        self._settings = self._input.Settings.model_validate(source.manifest.input)
+        settings = self._input.Settings.model_validate(source.manifest.input)
+        self._read = self._input.open_reader(settings, source.input_files())
         self._answer = plugins.load("noria.answers", row.ANSWER)
         self._workers = workers or default_threads()
         self._local = threading.local()
@@ -74,13 +75,23 @@ class Predictor:
 
     def results(self, inputs: Iterable[Input]) -> Iterator[Result]:
         """Yield the scores of each input, in order; a bounded number of inputs is in memory at once."""
-        for results in ordered_map(self.run, _chunks(inputs, self.batch), threads=self._workers):
+        size = max(self.batch, self._input.AT_ONCE)
+        for results in ordered_map(self.run, _chunks(inputs, size), threads=self._workers):
             yield from results
 
     @property
     def batch(self) -> int:
         """How many inputs the engine likes at once."""
         return int(self._engine.BATCH)
+
+    @property
+    def takes_arrays(self) -> bool:
+        """Whether the engine takes what the input reads, and not only the bytes of whole inputs."""
+        return bool(self._engine.ACCEPTS == "arrays")
+
+    def scores(self, arrays: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        """Return the scores (n, C) of arrays as the input reads them, in the calling thread."""
+        return self._scores(list(arrays))
 
     def run(self, chunk: Sequence[Input]) -> list[Result]:
         """Answer a few inputs in the calling thread."""
@@ -104,9 +115,9 @@ class Predictor:
     def _prepare(self, one: Input) -> Any:
         """Return what the engine accepts, or the reason (text) why there is nothing to run."""
         try:
-            data = one.source if isinstance(one.source, bytes) else _read(one.source)
+            data = bytes_of(one)
             # Also where the engine decodes by itself: one validator guards every door.
-            array = self._input.read(data, self._settings)
+            array = self._read(data)
         except UnreadableInputError as error:
             return str(error)
         return data if self._engine.ACCEPTS == "bytes" else array
@@ -137,7 +148,16 @@ def open_source(path: Path) -> Run | Bundle:
     )
 
 
-def find_inputs(paths: Iterable[Path]) -> Iterator[Input]:
+def bytes_of(one: Input) -> bytes:
+    """Return the bytes of an input.
+
+    Raises:
+        UnreadableInputError: there is no such file, it is too large, or it cannot be read.
+    """
+    return one.source if isinstance(one.source, bytes) else _read(one.source)
+
+
+def files_below(paths: Iterable[Path]) -> Iterator[Input]:
     """Yield every file named, and every file below every folder named, in sorted order."""
     for path in paths:
         if not os.path.isdir(path):  # noqa: PTH112 - not Path.is_dir, which raises in a folder that may not be read

@@ -1,5 +1,17 @@
 """Shelf: the only place where bytes become arrays, in training and in production (twinned in `exporting/graphs`).
 
-A member offers `Settings`, `inspect(data, settings)`, `read(data, settings)`, `encode_preview(data, side)` and
-`variants(data)`: the same input stored in other ways, which every decoder must read alike.
+A member offers
+- `NOUN`, what one input is called, and many; `STANDARD_INPUT`: "lines" where each line is an input, else "files";
+  `AT_ONCE`, how many a thread is handed at once, for an input that is read in microseconds;
+- `Settings`, how an input is read; they travel in every run and bundle;
+- `inspect(data, settings) -> facts` with `content_sha256`, or UnreadableInputError: the validator at every door;
+- `learn(examples, settings) -> {file name: content}`: what is learnt from training inputs, e.g. a vocabulary; it
+  travels in the folder `input` of every run and bundle;
+- `open_reader(settings, files) -> (bytes -> array)`, for several threads at once;
+- `preview(data)`: JPEG bytes, or text, for a person; and
+- `variants(data)`: the same input stored in other ways, which every decoder must read alike.
+
+A member whose answers can be traced to words also offers
+- `open_parts(settings, files) -> (bytes -> Parts)`: where the words of an input are, and the features they are part of;
+- `open_bulk_reader(settings, files)` and `feature_names(files, features)`, for the words that speak for a label.
 """

@@ -13,7 +13,7 @@ import io
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -38,6 +38,10 @@ Resample = Literal["bilinear", "bicubic"]
 Size = tuple[int, int]  # width, height, as Pillow counts
 
 SUPPORTED: Final = "JPEG, PNG, WebP, BMP, GIF, TIFF"
+NOUN: Final = ("picture", "pictures")
+STANDARD_INPUT: Final = "files"
+AT_ONCE: Final = 1
+PREVIEW_SIDE: Final = 160
 PAD_GREY: Final = 127
 LARGE_PIXELS: Final = 25_000_000
 _large = threading.Lock()
@@ -99,6 +103,21 @@ def read(data: bytes, settings: Settings) -> NDArray[np.uint8]:
         with nullcontext() if isinstance(image, JpegImageFile) else _large_in_turn(image):  # JPEG is decoded small
             orientation, full_size = _load(image, settings)
             return np.asarray(_fit(_upright(image, orientation), full_size, settings))
+
+
+def learn(examples: Iterable[bytes], settings: Settings) -> dict[str, bytes]:
+    """Return nothing: all about reading a picture is in the settings."""
+    return {}
+
+
+def open_reader(settings: Settings, files: Mapping[str, bytes]) -> Callable[[bytes], NDArray[np.uint8]]:
+    """Return `read` with these settings."""
+    return functools.partial(read, settings=settings)
+
+
+def preview(data: bytes) -> bytes:
+    """Return a thumbnail for a report, as JPEG."""
+    return encode_preview(data, PREVIEW_SIDE)
 
 
 def encode_preview(data: bytes, side: int) -> bytes:

@@ -1,13 +1,13 @@
-"""Shelf: pretrained backbones, by name. This file and the cards need no Keras; building a model does.
+"""Shelf: models, by name. This file and the cards need no Keras; building a model does.
 
 A member is one file for one family of models and imports Keras only inside its build functions. It offers
 
 - `NAMES: tuple[str, ...]`, the names that `--model` takes;
-- `card(name) -> ModelCard`, what to know before choosing;
-- `build_backbone(name, *, image_size, weights) -> keras.Model`: input "image" float32 (batch, side, side, 3), RGB, 0 to
-  255, normalised inside the model; output float32 (batch, D), global average pooled features. `weights` is "imagenet",
-  "none" (random) or the path of a `.keras`, `.weights.h5` or `.h5` file. The model has no Lambda layer, so that it
-  loads in Keras' safe mode and converts to LiteRT's built-in operations.
+- `card(name) -> ModelCard`, what to know before choosing, and what the strategy that trains it builds it with:
+- for `frozen`, `build_backbone(name, *, image_size, weights) -> keras.Model`: input "image" float32
+  (batch, side, side, 3), RGB, 0 to 255, normalised inside the model; output float32 (batch, D), global average pooled
+  features. `weights` is "imagenet", "none" (random) or the path of a `.keras`, `.weights.h5` or `.h5` file. The model
+  has no Lambda layer, so that it loads in Keras' safe mode and converts to LiteRT's built-in operations.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ __all__ = ["ModelCard", "card", "find", "fingerprint", "names"]
 SHELF = "noria.models"
 
 
-def names() -> list[str]:
-    """Return the sorted names of all models on the shelf."""
-    return sorted(name for family in plugins.names(SHELF) for name in plugins.load(SHELF, family).NAMES)
+def names(input_name: str | None = None) -> list[str]:
+    """Return the sorted names of all models on the shelf, or of those that take one input."""
+    families = [plugins.load(SHELF, family) for family in plugins.names(SHELF)]
+    every = sorted(name for family in families for name in family.NAMES)
+    return [name for name in every if input_name is None or card(name).input == input_name]
 
 
 def find(name: str) -> ModuleType:

@@ -72,7 +72,9 @@ def card(name: str) -> ModelCard:
     variant = _variant(name)
     return ModelCard(
         name=name,
-        image_size=variant.image_size,
+        input="image",
+        settings={"height": variant.image_size, "width": variant.image_size},
+        strategy="frozen",
         parameters=variant.parameters,
         licence="Apache-2.0",
         weights_source=f"Python package {variant.package.replace('_', '-')}, trained by Google on ImageNet-1k",

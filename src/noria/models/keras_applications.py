@@ -144,7 +144,9 @@ def card(name: str) -> ModelCard:
     image_size, parameters = family.members[name]
     return ModelCard(
         name=name,
-        image_size=image_size,
+        input="image",
+        settings={"height": image_size, "width": image_size},
+        strategy="frozen",
         parameters=parameters,
         licence=family.licence,
         weights_source="downloaded by Keras on first use, trained on ImageNet-1k",

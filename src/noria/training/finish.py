@@ -8,9 +8,10 @@ import platform
 import resource
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,15 @@ from numpy.typing import NDArray
 from noria.artifacts.checksums import checksums
 from noria.artifacts.dataset import Dataset
 from noria.artifacts.files import write_atomic
+from noria.artifacts.input_files import INPUT, write_input_files
 from noria.artifacts.run import MODEL, RunManifest, save_manifest
-from noria.contracts import SPLITS, Scored, Split
-from noria.errors import UnreadableInputError
+from noria.contracts import SPLITS, Example, Scored, Split
+from noria.errors import DataError, UnreadableInputError
 from noria.evaluation.calibration import apply_temperature
 from noria.evaluation.metrics import classification
 from noria.evaluation.report import ReportContent, write_report
 from noria.training.job import Job, Trained
+from noria.training.reasons import find_reasons
 
 VERSIONED = ("noria", "tensorflow-cpu", "tensorflow", "keras", "ai-edge-litert", "numpy", "pillow")
 
@@ -40,15 +43,16 @@ def write_run(
     command: str,
     created: str,
     clock: Callable[[], dict[str, float]],
-    thumbnail: Callable[[bytes], bytes],
+    inputs: ModuleType,
 ) -> RunManifest:
-    """Fill the folder of a run that is being written."""
+    """Fill the folder of a run that is being written; `inputs` is the member of the input shelf."""
     trained.model.save(folder / MODEL)
+    write_input_files(folder, trained.input_files)
     write_atomic(folder / "config.toml", config_toml)
     job.dataset.save(folder / "dataset")
     test = _scored(job.dataset, "test", apply_temperature(trained.test_scores, trained.temperature))
     write_atomic(folder / "predictions.csv", _predictions_csv(test))
-    content = _report(job, trained, test, config, command, created, clock(), thumbnail)
+    content = _report(job, trained, test, config, command, created, clock(), inputs)
     write_report(folder, content)
     measured = classification.measure(test)
     manifest = RunManifest(
@@ -59,7 +63,7 @@ def write_run(
         labels=job.dataset.labels,
         input=job.input.model_dump(mode="json"),
         config=config,
-        data=str(job.dataset.root),
+        data=job.dataset.where,
         fingerprint=job.dataset.fingerprint,
         model=trained.card,
         strategy=job.training.strategy,
@@ -71,7 +75,7 @@ def write_run(
         seconds=clock(),
         peak_memory_bytes=peak_memory(),
         versions=versions(),
-        checksums=checksums(folder, MODEL),
+        checksums={**checksums(folder, MODEL), **(checksums(folder, INPUT) if trained.input_files else {})},
     )
     save_manifest(folder, manifest)
     return manifest
@@ -83,10 +87,10 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kibibytes
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of what decides a model's numbers."""
+def versions(packages: Sequence[str] = VERSIONED) -> dict[str, str]:
+    """Return the versions of Python, the platform and those packages that are installed: what decides the numbers."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in VERSIONED:
+    for name in packages:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -117,10 +121,11 @@ def _report(
     command: str,
     created: str,
     seconds: Mapping[str, float],
-    thumbnail: Callable[[bytes], bytes],
+    inputs: ModuleType,
 ) -> ReportContent:
     dataset = job.dataset
-    files = {one.path: dataset.path_of(one) for one in dataset.by_split("test")}
+    examples = {one.path: one for one in dataset.by_split("test")}
+    reasons = find_reasons(job, trained, inputs)
     return ReportContent(
         title=dataset.name,
         task=dataset.task,
@@ -144,25 +149,29 @@ def _report(
         fingerprint=dataset.fingerprint,
         config=config,
         model={**trained.card, "strategy": job.training.strategy, "features": trained.features["width"]},
-        split_note=_split_note(dataset),
-        thumbnail=lambda name: _thumbnail(files[name], thumbnail) if name in files else None,
-        next_steps=["noria export RUN", "noria predict BUNDLE new-photos/"],
+        split_note=_split_note(dataset, inputs.NOUN[1]),
+        attribution=reasons.of_example,
+        speaking=reasons.speaking,
+        preview=lambda name: _preview(dataset, examples[name], inputs) if name in examples else None,
+        next_steps=["noria export RUN", f"noria predict BUNDLE new-{inputs.NOUN[1]}/"],
+        noun=inputs.NOUN,
     )
 
 
-def _thumbnail(path: Path, thumbnail: Callable[[bytes], bytes]) -> bytes | None:
+def _preview(dataset: Dataset, example: Example, inputs: ModuleType) -> bytes | str | None:
     """A report without one picture is better than a training lost to it."""
     try:
-        return thumbnail(path.read_bytes())
-    except (OSError, UnreadableInputError):
+        preview: bytes | str = inputs.preview(dataset.read(example))
+    except (DataError, UnreadableInputError):
         return None
+    return preview
 
 
-def _split_note(dataset: Dataset) -> str:
+def _split_note(dataset: Dataset, noun: str) -> str:
     ratios = ":".join(f"{part:g}" for part in dataset.ratios)
     if any(finding.kind == "given_split" for finding in dataset.findings):
         return f"The split that was given is kept; what it left open was drawn {ratios} by seed {dataset.seed}."
     return (
         f"Train, validation and test in the ratio {ratios}, each class alike, drawn by seed {dataset.seed}; "
-        "pictures with the same bytes or pixels, and groups, are on one side."
+        f"{noun} that are the same or nearly the same as far as that was looked for, and groups, are on one side."
     )

@@ -6,7 +6,7 @@ becomes what it would have become by itself, in the time of one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
+from noria.training.class_weights import example_weights
 from noria.training.settings import TrainingSettings
 
 WARM_UP = 0.1  # of all steps, before the cosine begins to fall
@@ -24,6 +25,8 @@ FINAL_RATE = 0.01  # of the peak learning rate
 # weight, and int8's rounding, about 0.06 in a feature, would be magnified with it: on the solar cells int8 lost 2.6
 # points without a floor. Float accuracy is the same or a little better.
 FLOOR = np.float32(0.2)
+STRENGTHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)  # of L2, where the settings name none
+PATIENCE = 10  # epochs, where the settings leave it open
 MIN_GAIN = 2e-3  # of the validation loss; less is not "better"
 
 Array = NDArray[np.float32]
@@ -52,27 +55,30 @@ def fit_head(
     settings: TrainingSettings,
     *,
     seed: int,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    advance: Callable[[int], object] = lambda _epochs: None,
 ) -> Head:
     """Train every strength in `settings.l2` and return the head with the lowest validation loss at its best epoch.
 
     Args:
         train: features (n, D) float32 and label indices (n,); varied views are rows of their own.
         validation: the same for the validation split.
+        advance: is told of each epoch.
     """
     keras.utils.set_random_seed(seed)
+    if not settings.l2:
+        settings = settings.model_copy(update={"l2": STRENGTHS})
     features, labels = train
     mean, deviation = features.mean(axis=0), features.std(axis=0) + FLOOR
     standard = (features - mean) / deviation
     model = _candidates_model(features.shape[1], num_classes, settings, steps=_steps(len(labels), settings))
     keeper = BestCandidate((standard, labels), ((validation[0] - mean) / deviation, validation[1]), settings)
     model.fit(
-        _batches(standard, labels, _sample_weights(labels, num_classes, settings), settings.batch_size, seed),
+        _batches(standard, labels, example_weights(labels, num_classes, settings), settings.batch_size, seed),
         steps_per_epoch=-(-len(labels) // settings.batch_size),
         epochs=settings.epochs,
         shuffle=False,  # the batches are shuffled already
         verbose=0,
-        callbacks=[keeper, *callbacks],
+        callbacks=[keeper, keras.callbacks.LambdaCallback(on_epoch_end=lambda _epoch, _logs: advance(1))],
     )
     kernel = keeper.kernel / deviation[:, np.newaxis]
     return Head(kernel, keeper.bias - mean @ kernel, keeper.history(), keeper.candidates(), keeper.chosen())
@@ -128,7 +134,7 @@ class BestCandidate(keras.callbacks.Callback):  # type: ignore[misc]
         if val_loss[candidate] < self._best[0] * (1 - MIN_GAIN):
             self._best = (float(val_loss[candidate]), epoch, candidate)
             self.kernel, self.bias = kernels[:, candidate].copy(), biases[candidate].copy()
-        if epoch - self._best[1] >= self._settings.patience:
+        if epoch - self._best[1] >= (self._settings.patience or PATIENCE):
             self.model.stop_training = True
 
     def history(self) -> dict[str, list[float]]:
@@ -210,11 +216,3 @@ def _measure(data: Labelled, kernels: Array, biases: Array) -> tuple[Array, Arra
 
 def _steps(count: int, settings: TrainingSettings) -> int:
     return -(-count // settings.batch_size) * settings.epochs
-
-
-def _sample_weights(labels: Indices, num_classes: int, settings: TrainingSettings) -> Array:
-    if settings.class_weights == "none":
-        return np.ones(len(labels), np.float32)
-    counts = np.bincount(labels, minlength=num_classes)
-    weights = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
-    return weights[labels].astype(np.float32)

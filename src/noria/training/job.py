@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,19 +25,24 @@ class Job:
     model: ModelSettings
     training: TrainingSettings
     seed: int
-    read: Callable[[bytes], NDArray[np.uint8]]  # bytes of a file -> (height, width, 3)
-    decoder: str  # names the code behind `read`, so that a cache never serves what another one decoded
-    input: BaseModel  # the settings that `read` follows
+    open_reader: Callable[[Mapping[str, bytes]], Callable[[bytes], NDArray[Any]]]  # what was learnt -> bytes to array
+    decoder: str  # names the code behind the reader, so that a cache never serves what another one decoded
+    input: BaseModel  # the settings that the reader follows
     vary: Callable[[NDArray[np.uint8], str], NDArray[np.uint8]]  # a varied view, named by a key
     vary_spec: str  # everything that `vary` depends on beside picture and key
     views: int
+
+    @property
+    def read(self) -> Callable[[bytes], NDArray[Any]]:
+        """The reader of an input that learns nothing: bytes of a picture -> (height, width, 3) uint8."""
+        return self.open_reader({})
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
     """A finished model and how it came about; scores are softmax outputs (n, C) before calibration."""
 
-    model: keras.Model  # float32 (batch, height, width, 3) in 0..255 -> float32 (batch, C) calibrated probabilities
+    model: keras.Model  # (batch, ...) arrays as the input reads them -> float32 (batch, C) calibrated probabilities
     temperature: float
     validation_scores: NDArray[np.float32]
     test_scores: NDArray[np.float32]
@@ -47,3 +52,4 @@ class Trained:
     card: dict[str, Any]  # name, parameters, licence and source of the weights
     features: dict[str, int]  # width, computed, from_cache
     seconds: dict[str, float]
+    input_files: dict[str, bytes] = field(default_factory=dict)  # what the input learnt, by file name

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from noria.contracts import Candidate
-from noria.data.readers import find_reader, image_folder
+from noria.data.readers import Columns, find_reader, image_folder, read
 from noria.errors import DataError, UnknownNameError
 
 
@@ -20,12 +20,12 @@ def touch(root: Path, *paths: str) -> None:
 
 
 def reasons(root: Path, kind: str) -> dict[str, str]:
-    return {one.path: one.reason for one in image_folder.read(root).set_aside.get(kind, ())}
+    return {one.path: one.reason for one in image_folder.read(root, Columns()).set_aside.get(kind, ())}
 
 
 def test_the_first_folder_is_the_label_at_any_depth(tmp_path: Path) -> None:
     touch(tmp_path, "cat/1.jpg", "cat/2020/may/2.jpg", "dog/1.jpg")
-    assert image_folder.read(tmp_path).candidates == (
+    assert image_folder.read(tmp_path, Columns()).candidates == (
         Candidate("cat/1.jpg", "cat"),
         Candidate("cat/2020/may/2.jpg", "cat"),
         Candidate("dog/1.jpg", "dog"),
@@ -36,7 +36,7 @@ def test_names_in_any_script_are_listed_as_they_are(tmp_path: Path) -> None:
     names = ["猫/图 片.jpg", "🐈/😀.jpg", "a cat/ b .jpg", "new\nline/c\rd.jpg", "semi;,\"'/e.jpg", "-x/--help.jpg"]
     names.append(unicodedata.normalize("NFD", "é/é.jpg"))
     touch(tmp_path, *names)
-    assert {one.path for one in image_folder.read(tmp_path).candidates} == set(names)
+    assert {one.path for one in image_folder.read(tmp_path, Columns()).candidates} == set(names)
 
 
 def test_a_name_that_is_not_utf8_is_set_aside_under_a_printable_name(tmp_path: Path) -> None:
@@ -52,14 +52,14 @@ def test_a_name_that_is_not_utf8_is_set_aside_under_a_printable_name(tmp_path: P
 def test_hidden_and_system_files_are_named_and_not_looked_into(tmp_path: Path) -> None:
     hidden = [".DS_Store", "cat/Thumbs.db", "cat/desktop.ini", "cat/._1.jpg"]
     touch(tmp_path, "cat/1.jpg", *hidden, "__MACOSX/cat/1.jpg", ".ipynb_checkpoints/1.jpg")
-    assert set(reasons(tmp_path, "not_a_picture")) == {*hidden, "__MACOSX", ".ipynb_checkpoints"}
-    assert len(image_folder.read(tmp_path).candidates) == 1
+    assert set(reasons(tmp_path, "passed_over")) == {*hidden, "__MACOSX", ".ipynb_checkpoints"}
+    assert len(image_folder.read(tmp_path, Columns()).candidates) == 1
 
 
 def test_a_file_beside_the_classes_has_no_label(tmp_path: Path) -> None:
     touch(tmp_path, "cat/1.jpg", "dog/1.jpg", "lost.JPG", "README.md")
     assert reasons(tmp_path, "unlabelled") == {"lost.JPG": "it lies in no folder of a class, so it has no label"}
-    assert set(reasons(tmp_path, "not_a_picture")) == {"README.md"}
+    assert set(reasons(tmp_path, "passed_over")) == {"README.md"}
 
 
 def test_links_in_a_circle_end_and_every_picture_is_listed_once(tmp_path: Path) -> None:
@@ -75,9 +75,9 @@ def test_links_in_a_circle_end_and_every_picture_is_listed_once(tmp_path: Path) 
     (root / "bird2").symlink_to(tmp_path / "elsewhere")
     (root / "cat" / "linked.jpg").symlink_to(tmp_path / "secret" / "3.jpg")
     (root / "cat" / "broken.jpg").symlink_to("nowhere")
-    listing = image_folder.read(root)
+    listing = image_folder.read(root, Columns())
     assert [one.path for one in listing.candidates] == ["bird/4.jpg", "cat/1.jpg", "cat/linked.jpg", "dog/deep/2.jpg"]
-    once = {one.path: one.reason for one in listing.set_aside["not_a_picture"]}
+    once = {one.path: one.reason for one in listing.set_aside["passed_over"]}
     assert once.keys() == {"a_kitty", "bird2", "cat/round", "cat/up", "dog/deep/again"}
     assert once["cat/up"] == "it leads to a folder that contains this one, which is read once"
     assert set(reasons(root, "unreachable")) == {"self", "cat/broken.jpg"}
@@ -86,20 +86,20 @@ def test_links_in_a_circle_end_and_every_picture_is_listed_once(tmp_path: Path) 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     touch(tmp_path, "cat/1.jpg")
     os.mkfifo(tmp_path / "cat" / "pipe.jpg")
-    assert "pipe" in reasons(tmp_path, "not_a_picture")["cat/pipe.jpg"]
+    assert "pipe" in reasons(tmp_path, "passed_over")["cat/pipe.jpg"]
 
 
 def test_a_class_without_a_file_is_told(tmp_path: Path) -> None:
     touch(tmp_path, "cat/1.jpg", "dog/.DS_Store")
     (tmp_path / "bird" / "2020").mkdir(parents=True)
-    assert image_folder.read(tmp_path).empty_labels == ("bird", "dog")
+    assert image_folder.read(tmp_path, Columns()).empty_labels == ("bird", "dog")
 
 
 @pytest.mark.parametrize("names", [("train", "val", "test"), ("Train", "Valid", "Test"), ("train", "validation", "x")])
 def test_folders_of_a_split_are_a_given_split(tmp_path: Path, names: tuple[str, ...]) -> None:
     train, validation, other = names
     touch(tmp_path, f"{train}/cat/1.jpg", f"{validation}/cat/a/2.jpg", f"{other}/dog/3.jpg", f"{train}/lost.jpg")
-    listing = image_folder.read(tmp_path)
+    listing = image_folder.read(tmp_path, Columns())
     expected = {
         Candidate(f"{train}/cat/1.jpg", "cat", "train"),
         Candidate(f"{validation}/cat/a/2.jpg", "cat", "validation"),
@@ -113,7 +113,7 @@ def test_folders_of_a_split_are_a_given_split(tmp_path: Path, names: tuple[str, 
 
 def test_a_vehicle_called_train_is_a_class(tmp_path: Path) -> None:
     touch(tmp_path, "train/1.jpg", "train/night/2.jpg", "bus/1.jpg", "car/1.jpg")
-    assert {one.label for one in image_folder.read(tmp_path).candidates} == {"train", "bus", "car"}
+    assert {one.label for one in image_folder.read(tmp_path, Columns()).candidates} == {"train", "bus", "car"}
 
 
 @pytest.mark.parametrize(
@@ -138,6 +138,6 @@ def test_what_no_reader_knows_is_told_with_what_is_expected(tmp_path: Path, path
 
 def test_a_reader_can_be_named_and_a_wrong_name_is_told(tmp_path: Path) -> None:
     touch(tmp_path, "cat/1.jpg")
-    assert find_reader(tmp_path, "image_folder").read(tmp_path).candidates
+    assert read(tmp_path, find_reader(tmp_path, "image_folder")).candidates
     with pytest.raises(UnknownNameError, match="Did you mean 'image_folder'"):
         find_reader(tmp_path, "image_foldr")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from noria.contracts import Candidate
+from noria.data import readers
 from noria.data.readers import Listing, find_reader, manifest
 from noria.errors import DataError
 
@@ -23,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
 def read(folder: Path, text: str | bytes, name: str = "labels.csv") -> Listing:
     path = folder / name
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return find_reader(path).read(path)
+    return readers.read(path, find_reader(path))
 
 
 def set_aside(listing: Listing, kind: str) -> dict[str, str]:
@@ -91,6 +92,13 @@ def test_a_path_with_two_labels_has_none_and_a_repeated_row_counts_once(folder: 
     assert listing.candidates == (Candidate("images/b.jpg", "cat"),)
     assert "line 2: cat" in set_aside(listing, "conflicting_rows")["images/a.jpg"]
     assert [(one.kind, one.examples) for one in listing.findings] == [("repeated_rows", ("images/b.jpg",))]
+
+
+def test_a_label_with_a_space_around_it_contradicts_nothing(folder: Path) -> None:
+    listing = read(folder, 'path,label\nimages/a.jpg,"cat "\nimages/a.jpg,cat\n')
+    assert listing.set_aside == {}
+    assert len(listing.candidates) == 1
+    assert [one.kind for one in listing.findings] == ["repeated_rows"]
 
 
 def test_columns_that_are_not_used_are_told(folder: Path) -> None:

@@ -23,12 +23,13 @@ def scored(scores: list[list[float]], truth: list[int], labels: str = "abcdefgh"
 
 
 def by_chance(examples: int, classes: int, seed: int = 3) -> Scored:
+    labels = "".join(chr(ord("a") + number) for number in range(classes))
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(examples, classes))
     truth = rng.integers(0, classes, examples)
     logits[np.arange(examples), truth] += 1.5
     powers = np.exp(logits)
-    return scored((powers / powers.sum(1, keepdims=True)).tolist(), truth.tolist())
+    return scored((powers / powers.sum(1, keepdims=True)).tolist(), truth.tolist(), labels)
 
 
 SMALL = scored([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7]], [0, 0, 1, 1])
@@ -75,7 +76,9 @@ def test_figures_equal_those_of_scikit_learn(classes: int) -> None:
         expected = metrics.precision_recall_fscore_support(data.truth, answer, average=average)[:3]
         assert list(facts[average].values()) == pytest.approx(expected)
     assert facts["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(data.truth, answer))
-    assert facts["confusion"] == metrics.confusion_matrix(data.truth, answer).tolist()
+    matrix = metrics.confusion_matrix(data.truth, answer)
+    assert facts["confusion"] == matrix.tolist()
+    assert facts["confusion_cells"] == [[*map(int, at), int(matrix[tuple(at)])] for at in np.argwhere(matrix)]
     exact = data.scores.astype(np.float64)
     exact /= exact.sum(1, keepdims=True)
     assert facts["log_loss"] == pytest.approx(metrics.log_loss(data.truth, exact), abs=1e-5)
@@ -109,6 +112,19 @@ def test_confident_mistakes_come_with_the_surest_first_and_hold_only_mistakes() 
 
 def test_least_certain_come_with_the_smallest_lead_first() -> None:
     assert classification.least_certain(SMALL, 2) == [1, 3]
+
+
+def test_above_200_classes_the_confusion_is_told_by_its_cells_alone() -> None:
+    few, many = (classification.measure(by_chance(300, classes)) for classes in (200, 201))
+    assert len(few["confusion"]) == 200
+    assert many["confusion"] is None
+    for facts in (few, many):
+        assert sum(count for _, _, count in facts["confusion_cells"]) == 300
+    weakest = next(row for row in many["classes"] if row["support"] and not row["recall"])
+    wrong = {
+        count for truth, _, count in many["confusion_cells"] if many["classes"][truth]["label"] == weakest["label"]
+    }
+    assert weakest["taken_for"]["count"] == max(wrong)
 
 
 def test_nothing_to_measure_is_refused() -> None:

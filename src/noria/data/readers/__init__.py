@@ -1,13 +1,14 @@
 """Shelf: what lists the labelled files of a dataset without opening them.
 
-A member offers `recognises(path) -> bool` and `read(path) -> Listing`; `find_reader` asks all members. The file's
-name is the name of the reader.
+A member offers `recognises(path) -> bool` and `read(path, columns) -> Listing`; where its inputs are no files of their
+own also `answers_for(path)` and `inputs(path, columns)`, which need no labels. The file's name is the reader's name. A
+task names its readers, so that the reader which recognises the data also says which task it is for.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
@@ -17,24 +18,34 @@ from noria.contracts import Candidate, Finding, SetAside
 from noria.errors import DataError, nearest_name
 
 SHELF = "noria.data.readers"
-EXPECTED = """Expected a folder with one folder for each class, or a table of paths and labels:
+TASKS = "noria.tasks"
+EXPECTED = """Expected a folder with one folder for each class, a table of paths and labels, or a table of texts:
 
-    photos/                     labels.csv
-      cat/  a.jpg  b.jpg          path,label
-      dog/  c.jpg  d.jpg          images/a.jpg,cat
+    photos/                     labels.csv                  reviews.csv
+      cat/  a.jpg  b.jpg          path,label                  text,label
+      dog/  c.jpg  d.jpg          images/a.jpg,cat            "Great room, would come again",good
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the user said about a table: names of columns, or their numbers counted from 1, and its encoding."""
+
+    text: str | None = None
+    label: str | None = None
+    encoding: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
     """What a reader found. Every file is either among `candidates` or in `set_aside`, with its reason.
 
-    `set_aside` is by kind: "not_a_picture" (never meant to be an example: hidden files, a link to what is read
+    `set_aside` is by kind: "passed_over" (never meant to be an example: hidden files, a link to what is read
     already), "unlabelled", "unreachable" (missing files, unreadable folders), "conflicting_rows".
     """
 
     root: Path  # relative paths start here
-    candidates: tuple[Candidate, ...]
+    candidates: Sequence[Candidate]
     set_aside: Mapping[str, Sequence[SetAside]] = field(default_factory=dict)
     empty_labels: tuple[str, ...] = ()  # classes without any file
     findings: tuple[Finding, ...] = ()  # what the reader itself has to say
@@ -47,26 +58,59 @@ class Reader(Protocol):
         """Whether this reader can read what lies at `path`."""
         ...
 
-    def read(self, path: Path) -> Listing:
-        """List the candidates. Opens no picture."""
+    def read(self, path: Path, columns: Columns) -> Listing:
+        """List the candidates. Opens no file that is an input."""
         ...
 
 
-def find_reader(path: Path, name: str = "auto") -> Reader:
-    """Return the reader of that name, or the first on the shelf that recognises `path`.
+def find_task(path: Path) -> str:
+    """Return the name of the task whose reader recognises what lies at `path`.
 
     Raises:
         DataError: the path does not exist, is empty, or is nothing that a reader knows.
+    """
+    _require_existing(path)
+    for task in plugins.names(TASKS):
+        if _recognising(path, task):
+            return task
+    raise DataError(f"{shown(path)} {_why_unknown(path)} {EXPECTED}")
+
+
+def find_reader(path: Path, name: str = "auto", task: str | None = None) -> str:
+    """Return `name`, or for "auto" the name of the reader of the task that recognises `path`.
+
+    Raises:
+        DataError: the path does not exist, is empty, or is nothing that a reader of the task knows.
         UnknownNameError: no reader has that name.
     """
     _require_existing(path)
     if name != "auto":
-        return cast(Reader, plugins.load(SHELF, name))
-    for member in plugins.names(SHELF):
-        reader = cast(Reader, plugins.load(SHELF, member))
-        if reader.recognises(path):
-            return reader
-    raise DataError(f"{shown(path)} {_why_unknown(path)} {EXPECTED}")
+        plugins.require(SHELF, name)
+        return name
+    task = task or find_task(path)
+    reader = _recognising(path, task)
+    if reader is None:
+        raise DataError(f"{shown(path)} {_why_unknown(path)} It was to be read for the task {task}. {EXPECTED}")
+    return reader
+
+
+def read(path: Path, reader: str, columns: Columns | None = None) -> Listing:
+    """Return what the reader of that name lists."""
+    return cast(Reader, plugins.load(SHELF, reader)).read(path, columns or Columns())
+
+
+def unlabelled(path: Path, task: str, columns: Columns | None = None) -> Iterator[tuple[str, bytes | Path]] | None:
+    """Return names and bytes of the inputs that a table or text file holds, or None where files are the inputs."""
+    for name in plugins.load(TASKS, task).READERS:
+        reader = plugins.load(SHELF, name)
+        if hasattr(reader, "inputs") and reader.answers_for(path):
+            return cast(Iterator[tuple[str, bytes | Path]], reader.inputs(path, columns or Columns()))
+    return None
+
+
+def _recognising(path: Path, task: str) -> str | None:
+    readers = plugins.load(TASKS, task).READERS
+    return next((name for name in readers if cast(Reader, plugins.load(SHELF, name)).recognises(path)), None)
 
 
 def shown(path: str | Path) -> str:

@@ -17,8 +17,10 @@ from pathlib import Path
 
 import orjson
 
+from noria.artifacts.dataset import tidy_label
 from noria.contracts import SPLITS, Candidate, Finding, SetAside, Split
-from noria.data.readers import Listing, shown
+from noria.data.readers import Columns, Listing, shown
+from noria.data.readers.text_table import names_pictures
 from noria.errors import DataError, nearest_name
 
 COLUMNS = ("path", "label", "split", "group")
@@ -35,12 +37,13 @@ class _Row:
 
 
 def recognises(path: Path) -> bool:
-    """Whether it is a file that is named as a table and not empty."""
-    return path.suffix.lower() in (".csv", ".tsv", *_JSON_LINES) and path.is_file() and path.stat().st_size > 0
+    """Whether it is a file that is named as a table, and whose first line is that of a table of pictures."""
+    named = path.suffix.lower() in (".csv", ".tsv", *_JSON_LINES) and path.is_file() and path.stat().st_size > 0
+    return named and names_pictures(path)
 
 
-def read(path: Path) -> Listing:
-    """List the rows of a table.
+def read(path: Path, columns: Columns) -> Listing:
+    """List the rows of a table; its columns have fixed names.
 
     Raises:
         DataError: the table itself cannot be understood (encoding, header, quotes, an unknown split).
@@ -230,7 +233,7 @@ def _agreeing(by_path: dict[str, list[tuple[int, Candidate]]]) -> tuple[list[Can
     candidates, contradictions = [], []
     for path in sorted(by_path):
         rows = by_path[path]
-        different = {(one.label, one.split, one.group) for _, one in rows}
+        different = {(tidy_label(one.label), one.split, one.group) for _, one in rows}
         if len(different) == 1:
             candidates.append(rows[0][1])
             continue

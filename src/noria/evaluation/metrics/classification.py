@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 
 from noria.contracts import Scored
 from noria.errors import DataError, NoriaError
+from noria.evaluation.blocks import row_blocks
 from noria.evaluation.intervals import wilson
 
 # Scores are float32: a probability of 0 stands for anything below this (scikit-learn clips there, too).
 SMALLEST = float(np.finfo(np.float32).eps)
+FULL_CONFUSION = 200  # classes; above this a matrix is mostly zeros, and 10,000 classes would make a gigabyte of them
+
+Cells = NDArray[np.int64]  # (m, 3) truth, answer, count; sorted, and without those that never happened
 
 
 def measure(scored: Scored) -> dict[str, Any]:
@@ -23,8 +27,9 @@ def measure(scored: Scored) -> dict[str, Any]:
 
     Keys: num_examples, num_classes, accuracy and its 95 % Wilson `interval`, balanced_accuracy (mean recall of the
     classes that occur), `macro` and `weighted` {precision, recall, f1}, top_3_accuracy (None up to 3 classes),
-    log_loss (nats), brier (sum over classes, 0..2; Brier 1950), mean_confidence, `classes` (one row a label) and
-    `confusion` (rows = truth, columns = answer, in the order of the labels).
+    log_loss (nats), brier (sum over classes, 0..2; Brier 1950), mean_confidence, `classes` (one row a label),
+    `confusion` (rows = truth, columns = answer, in the order of the labels; None above 200 classes) and
+    `confusion_cells` (its cells that are not 0: [truth, answer, count] by the labels' numbers).
 
     Raises:
         DataError: there are no examples.
@@ -34,8 +39,8 @@ def measure(scored: Scored) -> dict[str, Any]:
     answer = answers(scored)
     num = len(scored.truth)
     right = int((answer == scored.truth).sum())
-    matrix = confusion(scored.truth, answer, len(scored.labels))
-    rows = [_class_row(scored.labels, matrix, index) for index in range(len(scored.labels))]
+    cells = confusion_cells(scored.truth, answer, len(scored.labels))
+    rows = _class_rows(scored.labels, cells)
     return {
         "num_examples": num,
         "num_classes": len(scored.labels),
@@ -49,7 +54,8 @@ def measure(scored: Scored) -> dict[str, Any]:
         "brier": _brier(scored),
         "mean_confidence": float(scored.scores.max(axis=1).astype(np.float64).mean()),
         "classes": rows,
-        "confusion": matrix.tolist(),
+        "confusion": _matrix(cells, len(scored.labels)),
+        "confusion_cells": cells.tolist(),
     }
 
 
@@ -58,20 +64,17 @@ def answers(scored: Scored) -> NDArray[np.int64]:
     return np.asarray(scored.scores.argmax(axis=1), dtype=np.int64)
 
 
-def confusion(truth: NDArray[np.int64], answer: NDArray[np.int64], num_classes: int) -> NDArray[np.int64]:
-    """Return counts (num_classes, num_classes): rows = truth, columns = answer."""
-    flat = np.bincount(truth * num_classes + answer, minlength=num_classes * num_classes)
-    return flat.astype(np.int64).reshape(num_classes, num_classes)
+def confusion_cells(truth: NDArray[np.int64], answer: NDArray[np.int64], num_classes: int) -> Cells:
+    """Return the cells of the confusion matrix that are not 0, (m, 3): truth, answer, count; by truth, then answer."""
+    flat, counts = np.unique(truth * num_classes + answer, return_counts=True)
+    return np.stack([flat // num_classes, flat % num_classes, counts], axis=1).astype(np.int64)
 
 
-def confused_pairs(matrix: NDArray[np.int64], limit: int) -> list[tuple[int, int, int]]:
+def confused_pairs(cells: Cells, limit: int) -> list[tuple[int, int, int]]:
     """Return up to `limit` (truth, answer, count) of the commonest mistakes, commonest first."""
-    wrong = matrix.copy()
-    np.fill_diagonal(wrong, 0)
-    truth, answer = np.nonzero(wrong)
-    counts = wrong[truth, answer]
-    order = np.argsort(-counts, kind="stable")[:limit]
-    return [(int(truth[i]), int(answer[i]), int(counts[i])) for i in order]
+    wrong = cells[cells[:, 0] != cells[:, 1]]
+    order = np.argsort(-wrong[:, 2], kind="stable")[:limit]
+    return [(int(truth), int(answer), int(count)) for truth, answer, count in wrong[order]]
 
 
 def confident_mistakes(scored: Scored, k: int) -> list[int]:
@@ -85,14 +88,14 @@ def least_certain(scored: Scored, k: int) -> list[int]:
     """Return the indices of up to `k` examples with the smallest lead of the first answer over the second."""
     if scored.scores.shape[1] < 2:
         return []
-    best = np.sort(scored.scores, axis=1)[:, -2:]
-    return [int(i) for i in np.argsort(best[:, 1] - best[:, 0], kind="stable")[:k]]
+    lead = np.concatenate([_lead(block) for block in row_blocks(scored.scores)])
+    return [int(i) for i in np.argsort(lead, kind="stable")[:k]]
 
 
 def _refuse_unmeasurable(scored: Scored) -> None:
     if len(scored.truth) == 0:
         raise DataError("There is nothing to measure: 0 examples were scored. Give at least one labelled example.")
-    bad = np.flatnonzero(~np.isfinite(scored.scores).all(axis=1))
+    bad = np.flatnonzero(~np.isfinite(scored.scores.sum(axis=1)))
     if bad.size:
         raise NoriaError(
             f"The model's scores for {bad.size} of {len(scored.truth)} examples are not finite numbers (the first is "
@@ -100,27 +103,47 @@ def _refuse_unmeasurable(scored: Scored) -> None:
         )
 
 
-def _class_row(labels: tuple[str, ...], matrix: NDArray[np.int64], index: int) -> dict[str, Any]:
-    hit, support, answered = (int(n) for n in (matrix[index, index], matrix[index].sum(), matrix[:, index].sum()))
+def _matrix(cells: Cells, num_classes: int) -> list[list[int]] | None:
+    if num_classes > FULL_CONFUSION:
+        return None
+    matrix = np.zeros((num_classes, num_classes), np.int64)
+    matrix[cells[:, 0], cells[:, 1]] = cells[:, 2]
+    rows: list[list[int]] = matrix.tolist()
+    return rows
+
+
+def _class_rows(labels: tuple[str, ...], cells: Cells) -> list[dict[str, Any]]:
+    truth, answer, count = cells.T
+    right = truth == answer
+    hits, supports, answered = (
+        np.bincount(column, weights, minlength=len(labels)).astype(int).tolist()
+        for column, weights in ((truth, count * right), (truth, count), (answer, count))
+    )
+    taken_for: dict[int, tuple[int, int]] = {}  # truth -> the commonest wrong answer to it, and how often
+    for true, wrong, times in confused_pairs(cells, len(cells)):
+        taken_for.setdefault(true, (wrong, times))
+    return [
+        _class_row(label, hits[index], supports[index], answered[index], _named(labels, taken_for.get(index)))
+        for index, label in enumerate(labels)
+    ]
+
+
+def _class_row(label: str, hit: int, support: int, answered: int, taken_for: dict[str, Any] | None) -> dict[str, Any]:
     occurs = support + answered > 0
     return {
-        "label": labels[index],
+        "label": label,
         "precision": (hit / answered if answered else 0.0) if occurs else None,
         "recall": hit / support if support else None,
         "f1": 2 * hit / (support + answered) if occurs else None,
         "support": support,
         "answered": answered,
         "recall_interval": list(wilson(hit, support)) if support else None,
-        "taken_for": _taken_for(labels, matrix[index], index),
+        "taken_for": taken_for,
     }
 
 
-def _taken_for(labels: tuple[str, ...], row: NDArray[np.int64], index: int) -> dict[str, Any] | None:
-    """The commonest wrong answer to examples of one class."""
-    wrong = row.copy()
-    wrong[index] = 0
-    other = int(wrong.argmax())
-    return {"label": labels[other], "count": int(wrong[other])} if wrong[other] else None
+def _named(labels: tuple[str, ...], pair: tuple[int, int] | None) -> dict[str, Any] | None:
+    return {"label": labels[pair[0]], "count": pair[1]} if pair else None
 
 
 def _averages(rows: list[dict[str, Any]], weights: list[float]) -> dict[str, float]:
@@ -144,10 +167,15 @@ def _log_loss(scored: Scored) -> float:
 
 
 def _brier(scored: Scored) -> float:
-    scores = scored.scores.astype(np.float64)
-    own = np.take_along_axis(scores, scored.truth[:, None], axis=1)[:, 0]
+    own = np.take_along_axis(scored.scores, scored.truth[:, None], axis=1)[:, 0].astype(np.float64)
+    squares = np.concatenate([(block.astype(np.float64) ** 2).sum(axis=1) for block in row_blocks(scored.scores)])
     # sum over classes of (score - truth)^2, without building the one-hot truth
-    return float(((scores**2).sum(axis=1) - 2 * own + 1).mean())
+    return float((squares - 2 * own + 1).mean())
+
+
+def _lead(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    best = np.partition(scores, -2, axis=1)[:, -2:]
+    return np.asarray(best[:, 1] - best[:, 0])
 
 
 def _mean(values: list[float]) -> float:

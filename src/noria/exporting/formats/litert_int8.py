@@ -1,4 +1,4 @@
-"""A full-integer LiteRT file, calibrated on training examples: a quarter of the size, for integer-only devices too."""
+"""An int8 LiteRT file, a quarter of the size; of pictures full-integer, calibrated on training examples."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from noria.convert import to_litert_int8
 from noria.exporting.source import ExportSource
 
 PATH = "model_int8.tflite"
-# Eight bits move scores near a boundary; what counts is that decisions hold.
-TOLERANCES = {"agreement": 0.9, "score_difference": 1.0, "accuracy_loss": 0.02}
+# Eight bits can move a single score by anything (0.3 on flowers, 0.5 on solar cells, 0.7 on steel, each in hundreds of
+# pictures), so the largest difference says nothing. The mean over pictures of each one's largest does: 0.017, 0.047
+# and 0.011 there, up to 0.12 over 16 of them, 0.16 over 6 for a model that 10 pictures calibrated.
+TOLERANCES = {"agreement": 0.9, "mean_score_difference": 0.25, "accuracy_loss": 0.02}
 
 
 def write(source: ExportSource, folder: Path) -> None:

@@ -16,13 +16,13 @@ TOLERANCES = {"agreement": 0.99, "score_difference": 0.1, "accuracy_loss": 0.01}
 
 
 def write(source: ExportSource, folder: Path) -> None:
-    """Write the folder; signatures: `serving_default` (bytes) and `arrays` (decoded pictures in 0..255)."""
+    """Write the folder; signatures: `serving_default` (raw bytes) and `arrays` (what the input reads)."""
     module = tf.Module()
-    module.model = source.model  # tracked, so that its variables are saved
+    module.model, module.decode = source.model, source.decode  # tracked: variables and tables are saved with them
     labels = tf.constant(source.labels)
 
-    def answer(images: Any) -> dict[str, Any]:
-        scores = source.model(images, training=False)
+    def answer(arrays: Any) -> dict[str, Any]:
+        scores = source.model(arrays, training=False)
         count = tf.shape(scores)[0]
         return {
             "label": tf.gather(labels, tf.argmax(scores, axis=1), name="label"),
@@ -31,11 +31,12 @@ def write(source: ExportSource, folder: Path) -> None:
         }
 
     from_bytes = tf.function(
-        lambda image_bytes: answer(source.decode(image_bytes)),
-        input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")],
+        lambda raw: answer(source.decode(raw)),
+        input_signature=[tf.TensorSpec([None], tf.string, name=source.input_name)],
     )
-    shape = [None, *source.model.input_shape[1:]]
-    from_arrays = tf.function(answer, input_signature=[tf.TensorSpec(shape, tf.float32, name="images")])
+    taken = source.model.inputs[0]
+    spec = tf.TensorSpec([None, *taken.shape[1:]], taken.dtype, name=source.array_name)
+    from_arrays = tf.function(answer, input_signature=[spec])
     with native_output_hidden():
         tf.saved_model.save(
             module, str(folder / PATH), signatures={"serving_default": from_bytes, "arrays": from_arrays}

@@ -49,11 +49,21 @@ def from_octets(octets: tf.Tensor) -> tf.Tensor:
 
 
 def find_chunks(
-    data: tf.Tensor, start: int, names: Sequence[bytes], *, length_at: int, name_at: int, big_endian: bool
+    data: tf.Tensor,
+    start: int,
+    names: Sequence[bytes],
+    *,
+    length_at: int,
+    name_at: int,
+    big_endian: bool,
+    most: tf.Tensor,
 ) -> list[tf.Tensor]:
     """Walk the chunks of a PNG (big-endian, with a checksum) or a RIFF file (little-endian, padded to even lengths).
 
     Returns the range of the contents of the first chunk that begins with each name; a name may reach into the contents.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when run, on a file of more than `most` chunks; each costs 0.1 ms.
     """
     octets, size = octets_of(data), length_of(data)
 
@@ -67,7 +77,8 @@ def find_chunks(
 
     absent = tf.zeros((2,), tf.int64)
     state = (tf.constant(start, tf.int64), *([absent] * len(names)))
-    _, *found = tf.while_loop(lambda at, *_: at + 8 <= size, step, state, maximum_iterations=1_000_000)
+    end, *found = tf.while_loop(lambda at, *_: at + 8 <= size, step, state, maximum_iterations=most)
+    tf.debugging.Assert(end + 8 > size, ["a picture file of too many chunks"])
     return list(found)
 
 

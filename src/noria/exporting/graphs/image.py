@@ -7,10 +7,13 @@ raises InvalidArgumentError.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from noria.exporting.graphs._geometry import fit, needed_size, on_canvas
 from noria.exporting.graphs._octets import (
     find_chunks,
     from_octets,
@@ -21,9 +24,23 @@ from noria.exporting.graphs._octets import (
     orientation_of,
     slice_of,
 )
-from noria.inputs.image import PAD_GREY, WEIGHT, Settings
+from noria.inputs.image import WEIGHT, Settings
 
+# What a small file may cost, as each of these steps takes about 0.1 ms: chunks before a picture's own size is reckoned
+# with, and extensions or stray bytes before the first frame of a GIF.
+FEW_STEPS = 10_000
+TEXT = 2**20  # bytes of text in a PNG, unpacked; Pillow reads no more
+PACKED_TEXT = 2**17  # zlib makes at most 1,032 times as much of it
+OVER_WHITE = 2**20  # pixels that are laid over white at once
+SKIPPED = 2**12  # bytes of a GIF that are stepped through at once
+
+INPUT_NAME, ARRAY_NAME = "image_bytes", "images"
 SUPPORTED = "JPEG, PNG, WebP, GIF and BMP (uncompressed, 1, 4, 8, 24 or 32 bits)"
+
+
+def build(settings: Settings, files: Mapping[str, bytes]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return `decode` with these settings; a picture needs nothing that was learnt."""
+    return functools.partial(decode, settings=settings)
 
 
 def decode(data: tf.Tensor, settings: Settings) -> tf.Tensor:
@@ -52,7 +69,7 @@ def _decode_one(data: tf.Tensor, settings: Settings) -> tf.Tensor:
     pixels, full_size = tf.switch_case(
         _format_index(data), [lambda branch=branch: branch(data, settings) for branch in branches]
     )
-    return _fit(tf.ensure_shape(pixels, (None, None, 3)), tf.ensure_shape(full_size, (2,)), settings)
+    return fit(tf.ensure_shape(pixels, (None, None, 3)), tf.ensure_shape(full_size, (2,)), settings)
 
 
 def _format_index(data: tf.Tensor) -> tf.Tensor:
@@ -79,6 +96,12 @@ def _refuse_size(height: tf.Tensor, width: tf.Tensor, settings: Settings, weight
     _require(height * width <= largest // weight, f"picture too large: at most {largest} pixels are decoded")
 
 
+def _most_chunks(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """Return how many chunks a picture may have: some, and one for each 4 KiB of its pixels, of 8 bytes at most."""
+    # Limited for itself, too, since the graph may get here before a picture is refused for its size.
+    return tf.cast(FEW_STEPS + tf.clip_by_value(height * width // 512, 0, 10**6), tf.int32)
+
+
 def _require(condition: tf.Tensor, message: str) -> None:
     tf.debugging.Assert(condition, [message])
 
@@ -94,7 +117,7 @@ def _decode_jpeg(data: tf.Tensor, settings: Settings) -> tuple[tf.Tensor, tf.Ten
     full_size = tf.where(orientation >= 5, shape[1::-1], shape[:2])
     # `ratio` is an attribute of the op, not an input: one branch for each.
     pixels = tf.switch_case(
-        _decode_ratio_index(full_size, _needed(full_size, settings)),
+        _decode_ratio_index(full_size, needed_size(full_size, settings)),
         [lambda ratio=ratio: _jpeg_pixels(data, ratio) for ratio in (1, 2, 4, 8)],
     )
     return _turn(pixels, orientation), full_size
@@ -137,7 +160,8 @@ def _jpeg_orientation(data: tf.Tensor) -> tf.Tensor:
 
 def _decode_png(data: tf.Tensor, settings: Settings) -> tuple[tf.Tensor, tf.Tensor]:
     octets = octets_of(data)
-    _refuse_size(number(octets, 20, 4), number(octets, 16, 4), settings)
+    height, width = number(octets, 20, 4), number(octets, 16, 4)
+    _refuse_size(height, width, settings)
     names = (
         b"tRNS",
         b"eXIf",
@@ -145,7 +169,9 @@ def _decode_png(data: tf.Tensor, settings: Settings) -> tuple[tf.Tensor, tf.Tens
         b"tEXtRaw profile type exif\0",
         b"zTXtRaw profile type exif\0",
     )
-    key, exif, xmp, profile, packed_profile = find_chunks(data, 8, names, length_at=0, name_at=4, big_endian=True)
+    key, exif, xmp, profile, packed_profile = find_chunks(
+        data, 8, names, length_at=0, name_at=4, big_endian=True, most=_most_chunks(height, width)
+    )
     depth, colour = octets[24], octets[25]
     # The transparent colour of 16-bit RGB is not honoured: `inputs/image.py` cannot see all of its bits.
     has_alpha = (colour >= 4) | ((key[1] > 0) & ~((depth == 16) & (colour == 2)))
@@ -174,11 +200,16 @@ def _unpacked(text: tf.Tensor, head: bytes) -> tf.Tensor:
 
 
 def _inflate(packed: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(tf.io.decode_compressed(packed[tf.newaxis], compression_type="ZLIB"), ())
+    too_large = "a damaged picture: packed text that is too large"
+    _require(tf.strings.length(packed) <= PACKED_TEXT, too_large)
+    text = tf.reshape(tf.io.decode_compressed(packed[tf.newaxis], compression_type="ZLIB"), ())
+    _require(tf.strings.length(text) <= TEXT, too_large)
+    return text
 
 
 def _from_hexadecimal(text: tf.Tensor) -> tf.Tensor:
     """Decode the text form of Exif that ImageMagick writes: a name, a length and lines of hexadecimal digits."""
+    text = tf.strings.substr(text, 0, TEXT)
     digits = tf.strings.regex_replace(text, rb"^(Raw profile type exif\x00)?\n?exif\n *[0-9]+\n|\n", b"")
     codes = tf.cast(tf.io.decode_raw(digits, tf.uint8), tf.int32)
     nibbles = (codes & 15) + 9 * (codes // 64)  # '0' is 48, 'A' is 65, 'a' is 97
@@ -193,7 +224,10 @@ def _decode_webp(data: tf.Tensor, settings: Settings) -> tuple[tf.Tensor, tf.Ten
     octets = octets_of(data)
     height, width = _webp_size(data, octets)
     _refuse_size(height, width, settings, WEIGHT["WEBP"])
-    exif, xmp, frame = find_chunks(data, 12, (b"EXIF", b"XMP ", b"ANMF"), length_at=4, name_at=0, big_endian=False)
+    names = (b"EXIF", b"XMP ", b"ANMF")
+    exif, xmp, frame = find_chunks(
+        data, 12, names, length_at=4, name_at=0, big_endian=False, most=_most_chunks(height, width)
+    )
     # TensorFlow 2.21 corrupts its memory over an animated WebP: it only ever sees the first frame, as a still.
     pixels = tf.cond(
         frame[1] > 0,
@@ -235,7 +269,7 @@ def _webp_first_frame(
     size = tf.bitwise.right_shift(tf.strings.length(body), tf.constant([0, 8, 16, 24])) & 255
     left, top = (2 * number(octets, at + offset, 3, big_endian=False) for offset in (0, 3))
     pixels = _webp_still(b"RIFF" + from_octets(size) + body)
-    return _on_canvas(pixels, tf.constant(255), (top, left), (height, width))
+    return on_canvas(pixels, tf.constant(255), (top, left), (height, width))
 
 
 # GIF
@@ -262,7 +296,7 @@ def _decode_gif(data: tf.Tensor, settings: Settings) -> tuple[tf.Tensor, tf.Tens
     pixels = tf.io.decode_gif(slice_of(data, 0, 13 + globals_size) + b",\0\0\0\0" + frame + b";")[0]
     first_colour = tf.gather(octets_of(data), palette_at + tf.range(3, dtype=tf.int64))
     background = tf.where(transparent >= 0, tf.constant(255, tf.uint8), first_colour)
-    return _with_size(_on_canvas(pixels, background, (top, left), (height, width)))
+    return _with_size(on_canvas(pixels, background, (top, left), (height, width)))
 
 
 def _gif_palette_size(octets: tf.Tensor, flags_at: tf.Tensor | int) -> tf.Tensor:
@@ -281,18 +315,30 @@ def _gif_first_frame(octets: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf
         return tf.cond(extension, lambda: _gif_skip_blocks(octets, at + 2), lambda: at + 1), transparent
 
     at, transparent = tf.while_loop(
-        lambda at, _: (at < size) & (number(octets, at, 1) != 0x2C), step, (start, tf.constant(-1, tf.int64))
+        lambda at, _: (at < size) & (number(octets, at, 1) != 0x2C),
+        step,
+        (start, tf.constant(-1, tf.int64)),
+        maximum_iterations=FEW_STEPS,
     )
-    _require(at < size, "a GIF without a picture")
-    return at, transparent
+    # TensorFlow orders an assertion before what has an effect, not before pure operations such as a decoder.
+    found = tf.debugging.Assert(number(octets, at, 1) == 0x2C, ["a GIF without a picture, or with too much before it"])
+    with tf.control_dependencies([found] if found is not None else []):
+        return tf.identity(at), transparent
 
 
 def _gif_skip_blocks(octets: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
     """Return the position after a row of data blocks, each led by its length, up to the empty one."""
     size = tf.size(octets, out_type=tf.int64)
-    (at,) = tf.while_loop(
-        lambda at: (at < size) & (number(octets, at, 1) > 0), lambda at: (at + 1 + number(octets, at, 1),), (start,)
-    )
+
+    def step(at: tf.Tensor) -> tuple[tf.Tensor]:
+        # Where each position would lead to, then twice as far each time: a file of tiny blocks takes no longer.
+        lengths = tf.pad(tf.cast(octets[at : at + SKIPPED], tf.int64), [[0, 256]])
+        reached = tf.range(tf.size(lengths, out_type=tf.int64)) + tf.where(lengths > 0, lengths + 1, 0)
+        for _ in range(SKIPPED.bit_length() - 2):  # a block has two bytes or more
+            reached = tf.gather(reached, reached)
+        return (at + reached[0],)
+
+    (at,) = tf.while_loop(lambda at: (at < size) & (number(octets, at, 1) > 0), step, (start,))
     return at + 1
 
 
@@ -407,63 +453,22 @@ def _power_of_two(exponent: tf.Tensor) -> tf.Tensor:
 
 
 def _over_white(pixels: tf.Tensor) -> tf.Tensor:
-    """Lay RGBA over white, rounded as Pillow does: x / 255 is (t + t // 256) // 256 with t = x + 128."""
+    """Lay RGBA over white, some rows at a time: whole numbers of 32 bits for all of them would take gigabytes."""
+    height, width = tf.unstack(tf.shape(pixels)[:2])
+    rows = tf.maximum(OVER_WHITE // tf.maximum(width, 1), 1)
+    bands = (height + rows - 1) // rows
+    done = tf.TensorArray(tf.uint8, bands, element_shape=(None, None, 3), infer_shape=False)
+
+    def step(band: tf.Tensor, done: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+        return band + 1, done.write(band, _mixed_with_white(pixels[band * rows : (band + 1) * rows]))
+
+    _, done = tf.while_loop(lambda band, _: band < bands, step, (0, done), parallel_iterations=1)
+    return tf.ensure_shape(done.concat(), (None, None, 3))
+
+
+def _mixed_with_white(pixels: tf.Tensor) -> tf.Tensor:
+    """Round as Pillow does: x / 255 is (t + t // 256) // 256 with t = x + 128."""
     values = tf.cast(pixels, tf.int32)
     colours, opacity = values[..., :3], values[..., 3:4]
     mixed = colours * opacity + 255 * (255 - opacity) + 128
     return tf.cast((mixed + mixed // 256) // 256, tf.uint8)
-
-
-def _on_canvas(
-    pixels: tf.Tensor, background: tf.Tensor, offset: tuple[tf.Tensor, tf.Tensor], size: tuple[tf.Tensor, tf.Tensor]
-) -> tf.Tensor:
-    """Put uint8 (h, w, 3) on a canvas of one colour, (3,) or a scalar; offset and size are rows, columns."""
-    rows, columns = tf.unstack(tf.shape(pixels, out_type=tf.int64)[:2])
-    below, right = size[0] - offset[0] - rows, size[1] - offset[1] - columns
-    background = tf.cast(background, tf.int32)
-    margins = [[offset[0], below], [offset[1], right], [0, 0]]
-    return tf.cast(tf.pad(tf.cast(pixels, tf.int32) - background, margins) + background, tf.uint8)
-
-
-# From upright pixels to the answer; sizes are (height, width), int64 (2,).
-
-
-def _fit(pixels: tf.Tensor, full_size: tf.Tensor, settings: Settings) -> tf.Tensor:
-    target = tf.constant([settings.height, settings.width], tf.int64)
-    if settings.fit == "pad":
-        size = _inner_size(full_size, target)
-        margin = (target - size) // 2
-        resized = tf.cast(_resize(pixels, size, settings), tf.uint8)
-        padded = _on_canvas(resized, tf.constant(PAD_GREY), tf.unstack(margin), tf.unstack(target))
-        return tf.ensure_shape(tf.cast(padded, tf.float32), (settings.height, settings.width, 3))
-    if settings.fit == "crop":
-        have = tf.shape(pixels, out_type=tf.int64)[:2]
-        size = _inner_size(target, have)
-        start = (have - size) // 2
-        pixels = pixels[start[0] : start[0] + size[0], start[1] : start[1] + size[1]]
-    return tf.ensure_shape(_resize(pixels, target, settings), (settings.height, settings.width, 3))
-
-
-def _needed(size: tf.Tensor, settings: Settings) -> tf.Tensor:
-    target = tf.constant([settings.height, settings.width], tf.int64)
-    return _inner_size(size, target) if settings.fit == "pad" else target
-
-
-def _inner_size(size: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Return the largest size of the aspect of `size` within `target`, each side rounded half up, at least 1."""
-    (height, width), (target_height, target_width) = tf.unstack(size), tf.unstack(target)
-    by_width = tf.stack([tf.maximum((2 * height * target_width + width) // (2 * width), 1), target_width])
-    by_height = tf.stack([target_height, tf.maximum((2 * width * target_height + height) // (2 * height), 1)])
-    return tf.where(width * target_height >= height * target_width, by_width, by_height)
-
-
-def _resize(pixels: tf.Tensor, size: tf.Tensor, settings: Settings) -> tf.Tensor:
-    """Resize columns, round, then rows, round, as `inputs/image.py` does: Pillow keeps whole numbers in between."""
-    rows, columns = tf.unstack(tf.cast(size, tf.int32))
-    across = _resize_once(pixels, (tf.shape(pixels)[0], columns), settings)
-    return _resize_once(across, (rows, columns), settings)
-
-
-def _resize_once(pixels: tf.Tensor, size: tuple[tf.Tensor, tf.Tensor], settings: Settings) -> tf.Tensor:
-    resized = tf.image.resize(pixels, tf.stack(size), method=settings.resample, antialias=True)
-    return tf.clip_by_value(tf.floor(resized + 0.5), 0.0, 255.0)

@@ -1,7 +1,7 @@
 """Shelf: what can run a file of a bundle.
 
 A member offers `FORMAT` (the key of the exported file that it reads), `REQUIRES` (the module that must be installed),
-`EXTRA` (what installs it), `ACCEPTS` ("arrays": decoded uint8 pictures, or "bytes": files as they are), `BATCH` (how
+`EXTRA` (what installs it), `ACCEPTS` ("arrays": what the input reads, or "bytes": files as they are), `BATCH` (how
 many inputs it likes at once), `PARALLEL` (a session for each worker, or one for all), `RANK` (lowest is taken first)
 and `open_session(path, threads) -> Session`. Engines are imported when a session is opened: listing stays light.
 """

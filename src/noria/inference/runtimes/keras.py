@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.inference.batching import stacked
 from noria.quiet import load_tensorflow
 
 FORMAT = "keras"
@@ -35,5 +36,5 @@ class KerasSession:
         self._model = keras.saving.load_model(path, compile=False, safe_mode=True)
 
     def run(self, batch: Sequence[Any]) -> NDArray[np.float32]:
-        """Return scores (n, C) float32 for n uint8 arrays (height, width, 3)."""
-        return np.asarray(self._model.predict_on_batch(np.stack(batch).astype(np.float32)), dtype=np.float32)
+        """Return scores (n, C) float32 for n arrays as the input reads them."""
+        return np.asarray(self._model.predict_on_batch(stacked(batch)), dtype=np.float32)

@@ -36,12 +36,17 @@ class LiteRTSession:
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]
         self._output = self._interpreter.get_output_details()[0]
+        self._shape = tuple(int(side) for side in self._input["shape"][1:])
 
     def run(self, batch: Sequence[Any]) -> NDArray[np.float32]:
-        """Return (n, D) float32 for n uint8 or float32 arrays of the file's input shape."""
+        """Return (n, D) float32 for n arrays of the file's input shape, or of any length where that is open."""
         return np.stack([self._run_one(array) for array in batch])
 
     def _run_one(self, array: NDArray[Any]) -> NDArray[np.float32]:
+        if self._shape != array.shape:  # ids of texts: the reader pads them to few different lengths
+            self._interpreter.resize_tensor_input(self._input["index"], (1, *array.shape))
+            self._interpreter.allocate_tensors()
+            self._shape = array.shape
         self._interpreter.set_tensor(self._input["index"], self._quantise(array)[np.newaxis])
         self._interpreter.invoke()
         output = self._interpreter.get_tensor(self._output["index"])[0]

@@ -42,6 +42,7 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         job.model.name, image_size=_image_size(job), weights=job.model.weights
     )
     fingerprint = models.fingerprint(backbone)
+    progress.note("preparing the engine that computes the features")
     engine = engine_file(backbone, fingerprint, cache_folder() / "engines")
     seconds["model"] = time.perf_counter() - start
 
@@ -87,8 +88,7 @@ def _fit(job: Job, features: Features, progress: Progress) -> tuple[Head, float,
     validation = _matrix(job, features, "validation")
     test = _matrix(job, features, "test")
     with progress.track("head", job.training.epochs) as advance:
-        bar = keras.callbacks.LambdaCallback(on_epoch_end=lambda _epoch, _logs: advance(1))
-        head = fit_head(train, validation, len(job.dataset.labels), job.training, seed=job.seed, callbacks=[bar])
+        head = fit_head(train, validation, len(job.dataset.labels), job.training, seed=job.seed, advance=advance)
     outputs = {"validation": _softmax(head.logits(validation[0])), "test": _softmax(head.logits(test[0]))}
     return head, fit_temperature(outputs["validation"], validation[1]), outputs
 

@@ -1,0 +1,201 @@
+"""What a person should know about a dataset: counts and reasons -> findings, the gravest first.
+
+A kind of finding has one severity, one message and one remedy; `KINDS` lists all that there can be, for `--fail-on`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from noria.artifacts.dataset import nfc, obstacles, tidy_label
+from noria.contracts import SPLITS, Example, Finding, SetAside
+from noria.data.duplicates import exact_duplicates, members
+from noria.data.readers import Listing
+
+__all__ = ["KINDS", "findings"]
+
+_SHOWN = 20  # examples named in a finding; all of them stand in the set-aside list
+_IMBALANCE = 10.0  # largest class / smallest class
+
+Severity = Literal["error", "warning", "info"]
+_SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+
+# kind -> severity, message for n files, remedy
+_SET_ASIDE: Mapping[str, tuple[Severity, str, str]] = {
+    "unreadable": (
+        "warning",
+        "{n} that cannot be used.",
+        "Replace or delete them; the list of what was set aside gives the reason for each.",
+    ),
+    "unreachable": (
+        "warning",
+        "{n} that cannot be reached.",
+        "Look at their reasons: missing, no permission, or a name that is not UTF-8.",
+    ),
+    "unlabelled": (
+        "warning",
+        "{n} without a label.",
+        "Put each into the folder of its class, or give its row a label.",
+    ),
+    "passed_over": (
+        "info",
+        "{n} passed over: hidden, beside the class folders, or a link to what is read already.",
+        "",
+    ),
+    "conflicting_labels": (
+        "warning",
+        "{n}, the same as one with another label: nobody knows which is right, so none is used.",
+        "Delete the wrong copies.",
+    ),
+    "empty_text": ("warning", "{n} without a text.", "Look at the rows: was the table cut or badly quoted?"),
+    "broken_rows": ("warning", "{n} of the table that cannot be read.", "Mend them as their reasons say."),
+    "conflicting_rows": (
+        "warning",
+        "{n} in the table more than once with different labels, splits or groups; none of them is used.",
+        "Keep the right row of each.",
+    ),
+    "given_split_leak": (
+        "warning",
+        "{n} of which a copy, or another of its group, is on a stricter side of the given split; not used here "
+        "(test is kept before validation, validation before train).",
+        "Figures that were measured on this split before may be too good.",
+    ),
+}
+# Every kind of finding that there can be: those above, those of `obstacles`, those below, and the readers'.
+KINDS = frozenset(_SET_ASIDE) | {
+    *("nothing_usable", "single_class", "too_few_examples", "empty_train_split", "empty_split"),
+    *("labels_spelled_alike", "labels_differ_by_case", "exact_duplicates", "near_duplicates"),
+    *("empty_class", "tiny_class", "imbalance", "too_few_for_split"),
+    *("given_split", "repeated_rows", "ignored_columns", "columns_chosen", "encoding"),
+    *("many_empty_texts", "labels_with_fractions"),
+}
+
+
+def findings(
+    listing: Listing,
+    set_aside: Mapping[str, Sequence[SetAside]],
+    examples: Sequence[Example],
+    similar: Sequence[Sequence[str]],
+    min_per_class: int,
+) -> tuple[Finding, ...]:
+    """Return all findings, the gravest first.
+
+    Args:
+        similar: the paths of each set of near duplicates.
+    """
+    spellings = [*(candidate.label for candidate in listing.candidates), *listing.empty_labels]
+    found = [
+        *obstacles(examples),
+        *_about_set_aside(set_aside),
+        *_about_spellings(set(spellings)),
+        *_about_duplicates(examples),
+        *_about_similar(similar),
+        *_about_sizes(Counter(example.label for example in examples), {*map(tidy_label, spellings)}, min_per_class),
+        *_about_sides(examples),
+        *listing.findings,
+        *_about_given_split(listing),
+    ]
+    return tuple(sorted(found, key=lambda one: (_SEVERITIES.index(one.severity), -one.count, one.kind)))
+
+
+def _finding(kind: str, severity: Severity, examples: Sequence[str], message: str, remedy: str = "") -> Finding:
+    return Finding(kind, severity, len(examples), tuple(examples[:_SHOWN]), message, remedy)
+
+
+def _about_given_split(listing: Listing) -> Iterable[Finding]:
+    given = [candidate.path for candidate in listing.candidates if candidate.split]
+    if given and all(finding.kind != "given_split" for finding in listing.findings):
+        message = f"The split that is given for {_inputs(len(given))} is kept."
+        yield _finding("given_split", "info", given, message)
+
+
+def _about_set_aside(set_aside: Mapping[str, Sequence[SetAside]]) -> Iterable[Finding]:
+    for kind, ones in set_aside.items():
+        severity, message, remedy = _SET_ASIDE.get(kind, ("warning", "{n} set aside.", ""))
+        paths = sorted(one.path for one in ones)
+        yield _finding(kind, severity, paths, message.format(n=_inputs(len(paths))), remedy)
+
+
+def _about_spellings(spellings: set[str]) -> Iterable[Finding]:
+    by_label: defaultdict[str, list[str]] = defaultdict(list)
+    for spelling in sorted(spellings):
+        by_label[tidy_label(spelling)].append(spelling)
+    merged = [spelling for same in by_label.values() if len(same) > 1 for spelling in same]
+    if merged:
+        message = (
+            f"{_listed(map(repr, merged))} differ only by spaces around them or by Unicode form; each set is one class."
+        )
+        yield _finding("labels_spelled_alike", "warning", merged, message, "Give each class one spelling.")
+    by_folded: defaultdict[str, list[str]] = defaultdict(list)
+    for label in sorted(by_label):
+        by_folded[nfc(label.casefold())].append(label)
+    alike = [label for same in by_folded.values() if len(same) > 1 for label in same]
+    if alike:
+        message = f"The labels {_listed(map(repr, alike))} differ only by case; they are kept as separate classes."
+        yield _finding("labels_differ_by_case", "warning", alike, message, "If they mean the same, join them.")
+
+
+def _about_duplicates(examples: Sequence[Example]) -> Iterable[Finding]:
+    groups = exact_duplicates([one.sha256 for one in examples], [one.content_sha256 for one in examples])
+    copies = [examples[index].path for group in members(groups) for index in group[1:]]
+    if copies:
+        message = f"{_inputs(len(copies))} with the same bytes or content as another of the same label."
+        remedy = "Copies stay on one side of the split, so they cannot leak; delete them to count each once."
+        yield _finding("exact_duplicates", "info", copies, message, remedy)
+
+
+def _about_similar(similar: Sequence[Sequence[str]]) -> Iterable[Finding]:
+    nearly = [path for paths in similar for path in paths[1:]]
+    if nearly:
+        message = f"{_inputs(len(nearly))} nearly the same as another one ({len(similar):,} sets)."
+        remedy = "They stay on one side of the split, so they cannot leak; delete them to count each once."
+        yield _finding("near_duplicates", "info", nearly, message, remedy)
+
+
+def _about_sizes(sizes: Counter[str], labels: set[str], min_per_class: int) -> Iterable[Finding]:
+    empty = sorted(label for label in labels if not sizes[label])
+    if empty:
+        message = f"{_classes(len(empty))} without one usable example, left out: {_listed(empty)}."
+        yield _finding("empty_class", "warning", empty, message, "Add examples, or delete the class.")
+    tiny = sorted((label for label in sizes if sizes[label] < min_per_class), key=lambda label: (sizes[label], label))
+    if tiny:
+        message = f"{_classes(len(tiny))} with fewer than {min_per_class} usable examples: {_listed(tiny)}."
+        yield _finding("tiny_class", "warning", tiny, message, "Add examples; figures for so few mean little.")
+    if sizes and max(sizes.values()) > _IMBALANCE * min(sizes.values()):
+        (most, largest), (least, smallest) = sizes.most_common(1)[0], sizes.most_common()[-1]
+        message = f"{most} has {largest} usable examples, {least} only {smallest}."
+        yield _finding(
+            "imbalance",
+            "warning",
+            (most, least),
+            message,
+            "Add examples of the small one, or try --set training.class_weights=balanced.",
+        )
+
+
+def _about_sides(examples: Sequence[Example]) -> Iterable[Finding]:
+    """Classes that are missing on a side which others have."""
+    on_side = {side: {example.label for example in examples if example.split == side} for side in SPLITS}
+    labels = {example.label for example in examples}
+    absent = {side: sorted(labels - present) for side, present in on_side.items() if present}
+    lacking = sorted({label for missing in absent.values() for label in missing})
+    if lacking:
+        parts = [f"on {side}: {_listed(missing)}" for side, missing in absent.items() if missing]
+        message = f"{_classes(len(lacking))} missing on a side of the split ({'; '.join(parts)})."
+        remedy = "A class needs 3 different examples to be learnt, chosen by and tested."
+        yield _finding("too_few_for_split", "warning", lacking, message, remedy)
+
+
+def _inputs(count: int) -> str:
+    return "1 input" if count == 1 else f"{count:,} inputs"
+
+
+def _classes(count: int) -> str:
+    return "1 class" if count == 1 else f"{count:,} classes"
+
+
+def _listed(names: Iterable[str], most: int = 5) -> str:
+    every = list(names)
+    return ", ".join(every[:most]) + (f" and {len(every) - most:,} more" if len(every) > most else "")

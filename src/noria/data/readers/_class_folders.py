@@ -1,0 +1,223 @@
+"""The walk that readers of folders share: ROOT/LABEL/**/FILE -> a Listing, without opening a file.
+
+The label is the first folder's name; how deep a file lies below it does not matter. A ROOT of `train`, `val` (or
+`valid`, `validation`) and `test` folders, each with folders of classes, is a given split, and is kept.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from noria.contracts import SPLITS, Candidate, Finding, SetAside, Split
+from noria.data.readers import Listing, is_unicode, shown
+from noria.errors import DataError
+
+SPLIT_FOLDERS: dict[str, Split] = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+_NOT_FOR_PEOPLE = {"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "system volume information", "@eadir"}
+PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+TEXT_ENDINGS = (".txt", ".txt.gz")
+_PEEKED_AT = 1_000  # entries of folders, to tell texts from pictures
+
+Identity = tuple[int, int]  # device and inode
+
+
+def has_folders(path: Path) -> bool:
+    """Whether it is a folder that has folders in it."""
+    try:
+        with os.scandir(path) as entries:
+            return any(not _is_hidden(entry.name) and entry.is_dir() for entry in entries)
+    except OSError:
+        return False
+
+
+def holds_texts(path: Path) -> bool:
+    """Whether the first files in the folders below are texts, and none is a picture. Cheap: it lists few folders."""
+    texts = False
+    for name in itertools.islice(_names_below(path), _PEEKED_AT):
+        if name.lower().endswith(PICTURE_ENDINGS):
+            return False
+        texts = texts or name.lower().endswith(TEXT_ENDINGS)
+    return texts
+
+
+def list_files(path: Path, is_input: Callable[[str], bool]) -> Listing:
+    """List the files below a folder. Each folder is read once, however many links lead to it.
+
+    Args:
+        path: the root.
+        is_input: whether a file is named as an input, so that a person should hear of it if it has no label. Only the
+            loudness depends on it: whatever lies in the folder of a class is a candidate.
+    """
+    walk = _Walk(path)
+    walk.run()
+    splits = _given_splits(walk)
+    candidates = []
+    for file in walk.files:
+        found = _candidate(file, splits)
+        if isinstance(found, Candidate):
+            candidates.append(found)
+        else:
+            walk.put("unlabelled" if is_input(file) else "passed_over", *found)
+    labels = {label for folder in walk.folders if (label := _label(folder, splits)) is not None}
+    unknown = {label for one in walk.unreadable if (label := _label(one, splits)) is not None}
+    return Listing(
+        root=path,
+        candidates=tuple(sorted(candidates, key=lambda one: one.path)),
+        set_aside={kind: sorted(ones, key=lambda one: one.path) for kind, ones in walk.set_aside.items()},
+        empty_labels=tuple(sorted(labels - unknown - {candidate.label for candidate in candidates})),
+        findings=_split_finding(splits),
+    )
+
+
+def _names_below(root: Path) -> Iterator[str]:
+    """Names of files in folders below the root, a few of each folder first."""
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in itertools.islice(entries, _PEEKED_AT // 10):
+                    if _is_hidden(entry.name):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(Path(entry.path))
+                    elif folder != root:
+                        yield entry.name
+        except OSError:
+            continue
+
+
+@dataclass
+class _Walk:
+    """One pass over the tree: real folders first, then links to folders that no other way led to."""
+
+    root: Path
+    files: list[str] = field(default_factory=list)  # relative, with forward slashes
+    folders: set[str] = field(default_factory=set)
+    unreadable: set[str] = field(default_factory=set)
+    set_aside: dict[str, list[SetAside]] = field(default_factory=dict)  # by kind, see Listing
+    seen: dict[Identity, str] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        # A link to a folder above the root would bring in everything beside the root.
+        for above in self.root.resolve().parents:
+            self.seen[_identity(above.stat())] = "a folder that contains this one"
+        self._enter("", self.root.stat())
+        while self.waiting or self.links:
+            while self.waiting:
+                self._scan(self.waiting.pop())
+            if self.links:
+                link = heapq.heappop(self.links)  # the first by name wins, whatever order the disk gives
+                self._enter(link, (self.root / link).stat())
+
+    def _enter(self, folder: str, status: os.stat_result) -> None:
+        identity = _identity(status)
+        if identity in self.seen:
+            self.put("passed_over", folder, f"it leads to {self.seen[identity] or 'the root'}, which is read once")
+            return
+        self.seen[identity] = folder
+        if folder:
+            self.folders.add(folder)
+        self.waiting.append(folder)
+
+    def _scan(self, folder: str) -> None:
+        try:
+            with os.scandir(self.root / folder) as entries:
+                for entry in entries:
+                    self._sort_in(f"{folder}/{entry.name}" if folder else entry.name, entry)
+        except OSError as error:
+            self.unreadable.add(folder)
+            self.put("unreachable", folder or ".", f"the folder cannot be read: {error.strerror}")
+
+    def put(self, kind: str, path: str, reason: str) -> None:
+        self.set_aside.setdefault(kind, []).append(SetAside(path, reason))
+
+    def _sort_in(self, path: str, entry: os.DirEntry[str]) -> None:
+        if not is_unicode(entry.name):
+            self.put("unreachable", shown(path), "its name is not valid UTF-8: rename it")
+            return
+        try:
+            status = entry.stat()
+        except OSError as error:
+            reason = "a link that leads nowhere" if entry.is_symlink() else f"it cannot be read: {error.strerror}"
+            self.put("unreachable", path, reason)
+            return
+        if _is_hidden(entry.name):
+            kind = "folder, not looked into" if stat.S_ISDIR(status.st_mode) else "file"
+            self.put("passed_over", path, f"a hidden or system {kind}")
+        elif stat.S_ISREG(status.st_mode):
+            self.files.append(path)
+        elif not stat.S_ISDIR(status.st_mode):
+            self.put("passed_over", path, "neither a file nor a folder (a device, pipe or socket)")
+        elif entry.is_symlink():
+            heapq.heappush(self.links, path)
+        else:
+            self._enter(path, status)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _NOT_FOR_PEOPLE
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino
+
+
+def _given_splits(walk: _Walk) -> dict[str, Split]:
+    """Return {folder: split} where the root is laid out by split, else nothing.
+
+    It is so where two such folders hold folders of classes, or where no other folder is there: a single class may
+    well be called "train".
+    """
+    top = {folder for folder in walk.folders if "/" not in folder}
+    named = {folder: SPLIT_FOLDERS[folder.lower()] for folder in top if folder.lower() in SPLIT_FOLDERS}
+    with_classes = {folder.split("/", 1)[0] for folder in walk.folders if "/" in folder} & named.keys()
+    if len(with_classes) >= 2 or (with_classes and len(named) == len(top)):
+        return named
+    if len(named) >= 2 and len(named) == len(top):
+        raise DataError(
+            f"{', '.join(sorted(named))} are the folders of a split, but there are no folders of classes in them. "
+            "Expected e.g. train/cat/1.jpg, or cat/1.jpg without a split."
+        )
+    return {}
+
+
+def _candidate(path: str, splits: dict[str, Split]) -> Candidate | tuple[str, str]:
+    """The candidate that a file is, or (path, reason) where it has no label."""
+    parts = path.split("/")
+    depth = 1 if splits else 0
+    if splits and parts[0] not in splits:
+        return path, f"it lies outside the folders of the split ({', '.join(sorted(splits))})"
+    if len(parts) <= depth + 1:
+        return path, "it lies in no folder of a class, so it has no label"
+    return Candidate(path, label=parts[depth], split=splits.get(parts[0]))
+
+
+def _label(folder: str, splits: dict[str, Split]) -> str | None:
+    """The label that a folder stands for or lies below, if any."""
+    parts = folder.split("/")
+    if not splits:
+        return parts[0] or None
+    return parts[1] if parts[0] in splits and len(parts) > 1 else None
+
+
+def _split_finding(splits: dict[str, Split]) -> tuple[Finding, ...]:
+    if not splits:
+        return ()
+    folders = tuple(sorted(splits, key=lambda folder: (SPLITS.index(splits[folder]), folder)))
+    message = f"The split of the folders {', '.join(folders)} is kept."
+    return (Finding("given_split", "info", len(folders), folders, message),)

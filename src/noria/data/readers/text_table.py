@@ -1,0 +1,333 @@
+"""A table of texts and labels (CSV, TSV, JSON lines or Parquet, also with gzip) -> a Listing that holds the texts.
+
+Each row is a candidate, named TABLE:LINE after the line where it starts, or is set aside under that name with its
+reason. Columns, encoding and header are found or said, and what was found is a finding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from noria.contracts import SPLITS, Candidate, Finding, SetAside, Split
+from noria.data.readers import Columns, Listing, _delimited, _encoding, _json_lines
+from noria.data.readers._class_folders import PICTURE_ENDINGS, SPLIT_FOLDERS
+from noria.data.readers._columns import TEXT_NAMES, Chosen, choose, choose_text, is_number, normal, shortened
+from noria.data.readers._gzip import opened
+from noria.data.readers._table import Row, Table
+from noria.errors import DataError, MissingExtraError, NoriaError, nearest_name
+
+_HEAD_BYTES = 64 * 1024
+_OTHER_FORMATS: Mapping[bytes, str] = {
+    b"PK\x03\x04": "a ZIP file or an Excel table; save the sheet as CSV (UTF-8)",
+    b"\xd0\xcf\x11\xe0": "an old Excel table; save the sheet as CSV (UTF-8)",
+    b"%PDF": "a PDF document",
+    b"BZh": "compressed with bzip2; unpack it, or compress it with gzip",
+    b"\xfd7zXZ": "compressed with xz; unpack it, or compress it with gzip",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; unpack it, or compress it with gzip",
+}
+_MANY_EMPTY = 0.05  # share of rows without a text that is worth a warning of its own
+_FEW_ROWS = 20  # fewer are too few to say that labels are none
+_FEW_NUMBERS = 20  # more different numbers with fractions are measurements, not classes
+_SHOWN = 20
+
+
+def recognises(path: Path) -> bool:
+    """Whether it is a file that is named as a table and whose first line is not that of a table of pictures."""
+    if _opener(path) is None or not path.is_file() or path.stat().st_size == 0:
+        return False
+    return not names_pictures(path)
+
+
+def names_pictures(path: Path) -> bool:
+    """Whether a table's first line is one of pictures: a column `path` and none of texts, or a picture's name."""
+    try:
+        with opened(path) as stream:
+            return _heads_pictures(stream.read(_HEAD_BYTES))
+    except NoriaError:
+        return False  # to be told why when it is read
+
+
+def read(path: Path, columns: Columns) -> Listing:
+    """List the rows of a table.
+
+    Raises:
+        DataError: the table cannot be understood, it is not clear which columns to take, or the labels are none.
+        ConfigError: there is no encoding of the name that is said.
+        MissingExtraError: it is Parquet, and pyarrow is not installed.
+    """
+    table = _open(path, columns)
+    chosen = choose(path, table, columns)
+    rows = _Rows(path, table, chosen)
+    rows.read()
+    _require_labels(path, table, chosen, rows)
+    return Listing(
+        root=path.parent,
+        candidates=tuple(rows.candidates),
+        set_aside=rows.set_aside,
+        findings=tuple(_findings(path, table, chosen, rows, columns)),
+    )
+
+
+def answers_for(path: Path) -> bool:
+    """Whether `inputs` reads what lies there: a file that is named as a table."""
+    return _opener(path) is not None and path.is_file()
+
+
+def inputs(path: Path, columns: Columns) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the text, as UTF-8, of each row of a table that need not have labels.
+
+    A row that cannot be read, or has no text, is an empty input: it is answered with that as its reason.
+
+    Raises:
+        DataError: the table cannot be understood, or it is not clear which column is the text.
+    """
+    table = _open(path, columns)
+    text = choose_text(path, table, columns)
+    for row in table.rows():
+        yield f"{path.name}:{row.line}", b"" if row.trouble else _input(row.cells[text])
+
+
+def _input(value: object) -> bytes:
+    try:
+        return _as_text(value, "text").strip("\ufeff").encode()
+    except (UnicodeEncodeError, _NoTextError):
+        return b""
+
+
+class _Rows:
+    """One pass over a table, row by row."""
+
+    def __init__(self, path: Path, table: Table, chosen: Chosen) -> None:
+        self.path = path
+        self.prefix = f"{path.name}:"
+        self.table = table
+        self.chosen = chosen
+        self.candidates: list[Candidate] = []
+        self.set_aside: defaultdict[str, list[SetAside]] = defaultdict(list)
+        self.labels: dict[object, str] = {}  # as written -> as it is kept: one string for all rows that have it
+        self.splits: dict[object, Split | None] = {}
+
+    def read(self) -> None:
+        """Sort all rows into candidates and what is set aside."""
+        for row in self.table.rows():
+            if row.trouble:
+                self._put("broken_rows", row.line, row.trouble)
+            else:
+                self._sort_in(row)
+
+    def name(self, line: int) -> str:
+        """The unique name of the text of a row."""
+        return f"{self.prefix}{line}"
+
+    def _sort_in(self, row: Row) -> None:
+        chosen, line = self.chosen, row.line
+        try:
+            data = _as_text(row.cells[chosen.text], "text").strip("\ufeff").encode()
+            label = self._label(row.cells[chosen.label])
+            group = None if chosen.group is None else _as_text(row.cells[chosen.group], "group").strip() or None
+        except UnicodeEncodeError:
+            encoding = self.table.encoding
+            self._put("broken_rows", line, f"it holds bytes that are not {encoding.title if encoding else 'text'}")
+            return
+        except _NoTextError as error:
+            self._put("broken_rows", line, str(error))
+            return
+        if not data or data.isspace():
+            self._put("empty_text", line, "the text is empty")
+        elif not label:
+            self._put("unlabelled", line, "the label is empty", hashlib.sha256(data).hexdigest())
+        else:
+            split = None if chosen.split is None else self._split(row.cells[chosen.split], line)
+            self.candidates.append(Candidate(self.name(line), label, split, group, data))
+
+    def _put(self, kind: str, line: int, reason: str, sha256: str | None = None) -> None:
+        self.set_aside[kind].append(SetAside(self.name(line), f"line {line}: {reason}", sha256))
+
+    def _label(self, written: object) -> str:
+        key = str(written) if isinstance(written, list | dict) else (type(written), written)
+        if key not in self.labels:
+            label = _as_text(written, "label").strip()
+            label.encode()
+            self.labels[key] = label
+        return self.labels[key]
+
+    def _split(self, written: object, line: int) -> Split | None:
+        if written not in self.splits:
+            name = _as_text(written, "split").strip()
+            if name and name.lower() not in SPLIT_FOLDERS:
+                nearest = nearest_name(name, SPLIT_FOLDERS)
+                hint = f" Did you mean {nearest!r}?" if nearest else ""
+                raise DataError(
+                    f"{self.path}, line {line}, has the split {name!r}.{hint} "
+                    f"Known: {', '.join(SPLITS)} (also val, valid), or nothing to let Noria choose."
+                )
+            self.splits[written] = SPLIT_FOLDERS[name.lower()] if name else None
+        return self.splits[written]
+
+
+class _NoTextError(Exception):
+    """A cell that is neither text nor a number; the message is the reason."""
+
+
+def _as_text(value: object, role: str) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return "" if value != value else str(int(value)) if value.is_integer() else repr(value)  # NaN: pandas' nothing
+    raise _NoTextError(f"its {role} is {type(value).__name__}, neither text nor a number: {shortened(str(value))}")
+
+
+def _parquet_table(path: Path, columns: Columns) -> Table:
+    try:
+        from noria.data.readers import _parquet
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("pyarrow, which reads Parquet files,", "parquet") from error
+    return _parquet.open_table(path, columns)
+
+
+_FORMATS: Mapping[str, Callable[[Path, Columns], Table]] = {
+    ".csv": _delimited.open_table,
+    ".tsv": _delimited.open_table,
+    ".jsonl": _json_lines.open_table,
+    ".ndjson": _json_lines.open_table,
+    ".parquet": _parquet_table,
+}
+
+
+def _opener(path: Path) -> Callable[[Path, Columns], Table] | None:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes[-1:] == [".gz"]:
+        suffixes.pop()
+    return _FORMATS.get(suffixes[-1]) if suffixes else None
+
+
+def _open(path: Path, columns: Columns) -> Table:
+    _require_table(path)
+    opener = _opener(path)
+    if opener is None:
+        raise DataError(f"{path} is not named as a table. Expected {', '.join(_FORMATS)}, each also with .gz.")
+    return opener(path, columns)
+
+
+def _require_table(path: Path) -> None:
+    with opened(path) as stream:
+        head = stream.read(8)
+    for magic, what in _OTHER_FORMATS.items():
+        if head.startswith(magic):
+            raise DataError(f"{path} is {what}.")
+
+
+def _heads_pictures(head: bytes) -> bool:
+    encoding = _encoding.proven(head) or _encoding.Encoding("utf-8")
+    line = next(iter(encoding.decode(head).lstrip("\ufeff \r\n").splitlines()), "")
+    if line.startswith("{"):
+        cells = [part.rpartition('"')[2] for part in line.replace('" :', '":').split('":')[:-1]]
+    else:
+        cells = [cell.strip(' "') for cell in line.replace(";", ",").replace("\t", ",").split(",")]
+    names = set(map(normal, cells))
+    if names & TEXT_NAMES:
+        return False
+    return "path" in names or any(cell.lower().endswith(PICTURE_ENDINGS) for cell in cells)
+
+
+def _require_labels(path: Path, table: Table, chosen: Chosen, rows: _Rows) -> None:
+    """Refuse what cannot be labels: texts, names of rows, measurements."""
+    counts = Counter(candidate.label for candidate in rows.candidates)
+    total = len(rows.candidates)
+    label, text = table.names[chosen.label], table.names[chosen.text]
+    if 4 <= total < 2 * len(counts) and _are_swapped(rows.candidates, counts):
+        raise DataError(
+            f"{path}: the text and the label seem to be swapped: {len(counts):,} of {total:,} labels ({label!r}) are "
+            f"different and long, and the texts ({text!r}) are short and few.\n{_examples(rows)}\n"
+            f"Say it the other way round: --text {label} --label {text}."
+        )
+    fractions = [one for one in counts if is_number(one) and not float(one).is_integer()]
+    if len(counts) > _FEW_NUMBERS and fractions and all(map(is_number, counts)):
+        raise DataError(
+            f"{path}: the labels ({label!r}) are {len(counts):,} different numbers with fractions, so this looks like "
+            f"regression. Noria learns classes.\n{_examples(rows)}\n"
+            "Make classes of them (for example low and high), or name another column: --label NAME."
+        )
+    if total >= _FEW_ROWS and len(counts) > total / 2:
+        raise DataError(
+            f"{path}: {len(counts):,} of the {total:,} labels ({label!r}) are different, so they are names or texts, "
+            f"not classes.\n{_examples(rows)}\nName another column: --label NAME."
+        )
+
+
+def _are_swapped(candidates: Sequence[Candidate], counts: Counter[str]) -> bool:
+    texts = {candidate.data for candidate in candidates}
+    labels_length = sum(len(label.encode()) * count for label, count in counts.items())
+    texts_length = sum(len(candidate.data or b"") for candidate in candidates)
+    return len(texts) <= len(candidates) / 2 and labels_length > 2 * texts_length
+
+
+def _examples(rows: _Rows) -> str:
+    """The first rows, as a message shows them."""
+    return "\n".join(
+        f"  {one.path.rpartition(':')[2]}: text {shortened((one.data or b'').decode())}, label {shortened(one.label)}"
+        for one in rows.candidates[:3]
+    )
+
+
+def _findings(path: Path, table: Table, chosen: Chosen, rows: _Rows, columns: Columns) -> Iterator[Finding]:
+    yield _columns_finding(table, chosen)
+    if table.encoding is not None:
+        yield _encoding.finding(table.encoding, (path.name,), said=columns.encoding is not None)
+    used = {chosen.text, chosen.label, chosen.split, chosen.group}
+    ignored = tuple(name for number, name in enumerate(table.names) if number not in used)
+    if ignored:
+        names = ", ".join(map(repr, ignored[:_SHOWN]))
+        yield Finding("ignored_columns", "info", len(ignored), ignored[:_SHOWN], f"The columns {names} are not used.")
+    yield from _about_empty_texts(rows)
+    yield from _about_numbers(table.names[chosen.label], rows)
+
+
+def _columns_finding(table: Table, chosen: Chosen) -> Finding:
+    names = (table.names[chosen.text], table.names[chosen.label])
+    parts = [f"Texts are in the column {names[0]!r}, labels in {names[1]!r} ({chosen.why})."]
+    if not table.header:
+        parts.append("The table has no header: its first line is data.")
+    if table.note:
+        parts.append(table.note)
+    return Finding("columns_chosen", "info", 2, names, " ".join(parts), "Name others with --text NAME --label NAME.")
+
+
+def _about_empty_texts(rows: _Rows) -> Iterator[Finding]:
+    empty = rows.set_aside.get("empty_text", [])
+    total = len(rows.candidates) + sum(map(len, rows.set_aside.values()))
+    if not empty or len(empty) < _MANY_EMPTY * total:
+        return
+    first = ", ".join(one.path.rpartition(":")[2] for one in empty[:5])
+    yield Finding(
+        "many_empty_texts",
+        "warning",
+        len(empty),
+        tuple(one.path for one in empty[:_SHOWN]),
+        f"{len(empty):,} of {total:,} rows ({len(empty) / total:.0%}) have no text, the first in lines {first}.",
+        "Look at them: is it the right column, and was the table written whole?",
+    )
+
+
+def _about_numbers(column: str, rows: _Rows) -> Iterator[Finding]:
+    labels = sorted({one.label for one in rows.candidates})
+    fractions = [label for label in labels if is_number(label) and not float(label).is_integer()]
+    if fractions:
+        yield Finding(
+            "labels_with_fractions",
+            "warning",
+            len(fractions),
+            tuple(fractions[:_SHOWN]),
+            f"Labels ({column!r}) such as {fractions[0]} are numbers with fractions; each is taken as a class of its "
+            "own, without any order.",
+            "If they are measurements, make classes of them (for example low and high).",
+        )

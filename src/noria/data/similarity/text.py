@@ -1,0 +1,265 @@
+"""Which texts are nearly the same: texts -> the number of each one's group.
+
+Two texts are near duplicates where the sets of their runs of three tokens overlap by at least `THRESHOLD` (Jaccard).
+A token is a word, or a character of a script that is written without spaces. Candidates come from MinHash with banding
+(Broder 1997; Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3) and each is verified by its sets.
+All in numpy, linear in the texts' length; beyond the texts it keeps 200 bytes for each.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.data.duplicates import join
+
+THRESHOLD = 0.8
+# Two texts at the threshold share a band of 4 with 0.8 ** 4, so at least one of 12 with 99.8 %; at 0.2, with 2 %.
+_BANDS, _ROWS = 12, 4
+_RUN = 3  # tokens
+_LEADERS = 6  # texts of a bucket that each other one is compared with: keeps a bucket of thousands linear
+_PATIENCE = (
+    16  # comparisons in vain after which a text is let be: thousands of letters from one template, all different
+)
+_ESTIMATE = 0.62  # share of equal MinHashes below which the sets are not compared: three deviations below the threshold
+_AT_ONCE = 1 << 20  # characters whose tokens are in memory together
+_PAIRS_AT_ONCE = 1 << 16
+
+_Hashes = NDArray[np.uint64]
+_Indices = NDArray[np.int64]
+
+# Odd factors from the golden ratio and from splitmix64 (Steele, Lea and Flood 2014).
+_BASE = np.uint64(0x9E3779B97F4A7C15)
+_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+_SEPARATOR, _WORD, _SINGLE = 0, 1, 2
+
+
+def groups(texts: Sequence[bytes | str | None]) -> list[int]:
+    """Return a number for each text; near duplicates, directly or in a chain, have the same.
+
+    Args:
+        texts: UTF-8 or str; None is near to nothing.
+    """
+    pairs = near_pairs(texts)
+    keys: list[list[tuple[int, int]]] = [[] for _ in texts]
+    for pair in pairs:
+        for index in pair:
+            keys[index].append(pair)
+    return join(keys)
+
+
+def near_pairs(texts: Sequence[bytes | str | None]) -> list[tuple[int, int]]:
+    """Return verified pairs of near duplicates, enough of them to connect each group; not every pair of a group."""
+    signatures, filled = _signatures(texts)
+    first_of_group = np.arange(len(texts))
+    failures = np.zeros(len(texts), np.int64)
+    found: list[tuple[int, int]] = []
+    for members, buckets in _bands(signatures, filled):
+        patient = failures[members] < _PATIENCE
+        members, buckets = members[patient], buckets[patient]
+        for _ in range(_LEADERS):
+            leaders, members, buckets = _led(members, buckets)
+            apart = first_of_group[leaders] != first_of_group[members]
+            leaders, members, buckets = leaders[apart], members[apart], buckets[apart]
+            if not members.size:
+                break
+            near = _are_near(texts, signatures, leaders, members)
+            pairs = list(zip(leaders[near].tolist(), members[near].tolist(), strict=True))
+            _unite(first_of_group, pairs)
+            found += pairs
+            failures[members[~near]] += 1
+            members, buckets = members[~near], buckets[~near]
+    return found
+
+
+def _led(members: _Indices, buckets: _Indices) -> tuple[_Indices, _Indices, _Indices]:
+    """Pair each member of a bucket with the bucket's first: leaders, the other members, their buckets."""
+    first = np.append(True, np.diff(buckets) != 0)[: members.size]
+    leaders = members[first][np.cumsum(first) - 1] if members.size else members
+    return leaders[~first], members[~first], buckets[~first]
+
+
+def _unite(first_of_group: _Indices, pairs: Sequence[tuple[int, int]]) -> None:
+    """Make one group of the groups of each pair, in place."""
+    for pair in pairs:
+        roots = sorted(_root(first_of_group, index) for index in pair)
+        first_of_group[roots[1]] = roots[0]
+    while pairs and not np.array_equal(flat := first_of_group[first_of_group], first_of_group):
+        first_of_group[:] = flat
+
+
+def _root(parents: _Indices, index: int) -> int:
+    while parents[index] != index:
+        index = int(parents[index])
+    return index
+
+
+def _are_near(
+    texts: Sequence[bytes | str | None], signatures: NDArray[np.uint32], leaders: _Indices, members: _Indices
+) -> NDArray[np.bool_]:
+    """Whether each member is a near duplicate of its leader: estimated by their signatures, then by their sets."""
+    near = np.zeros(members.size, np.bool_)
+    for start in range(0, members.size, _PAIRS_AT_ONCE):
+        some = slice(start, start + _PAIRS_AT_ONCE)
+        near[some] = (signatures[leaders[some]] == signatures[members[some]]).mean(axis=1) >= _ESTIMATE
+    likely = np.flatnonzero(near)
+    sizes = np.array([_size(texts[first]) + _size(texts[second]) for first, second in _zip(leaders, members, likely)])
+    portions = np.cumsum(sizes) // _AT_ONCE
+    for portion in np.split(likely, np.flatnonzero(np.diff(portions)) + 1):
+        if portion.size:
+            near[portion] = _overlaps(texts, leaders[portion], members[portion]) >= THRESHOLD
+    return near
+
+
+def _zip(leaders: _Indices, members: _Indices, chosen: _Indices) -> Iterator[tuple[int, int]]:
+    return zip(leaders[chosen].tolist(), members[chosen].tolist(), strict=True)
+
+
+def _size(text: bytes | str | None) -> int:
+    return len(text) if text else 0
+
+
+def _overlaps(texts: Sequence[bytes | str | None], leaders: _Indices, members: _Indices) -> NDArray[np.float64]:
+    """Jaccard similarity of the sets of runs of each member and its leader."""
+    chosen, place = np.unique(np.concatenate([leaders, members]), return_inverse=True)
+    first, second = place[: leaders.size], place[leaders.size :]
+    runs, sizes = _runs([_as_str(texts[index]) for index in chosen.tolist()])
+    owners = np.repeat(np.arange(chosen.size), sizes)
+    order = np.lexsort((runs, owners))
+    runs, owners = runs[order], owners[order]
+    new = np.append(True, (np.diff(runs) != 0) | (np.diff(owners) != 0))
+    runs, owners = runs[new], owners[new]
+    counts = np.bincount(owners, minlength=chosen.size)
+    begins = np.cumsum(counts) - counts
+    # each run of each member, looked up among those of its leader
+    wanted = counts[second]
+    starts = np.cumsum(wanted) - wanted
+    positions = np.arange(wanted.sum()) - np.repeat(starts - begins[second], wanted)
+    keys = np.sort(_owned(runs, owners))
+    looked_up = _owned(runs[positions], np.repeat(first, wanted))
+    hits = keys[np.minimum(np.searchsorted(keys, looked_up), keys.size - 1)] == looked_up
+    both = np.add.reduceat(hits, starts, dtype=np.int64)
+    overlaps: NDArray[np.float64] = both / (counts[first] + wanted - both)
+    return overlaps
+
+
+def _owned(runs: _Hashes, owners: _Indices) -> _Hashes:
+    return _mixed(runs ^ _mixed(owners.astype(np.uint64)))
+
+
+def _signatures(texts: Sequence[bytes | str | None]) -> tuple[NDArray[np.uint32], _Indices]:
+    """MinHash of each text (n, 48), and the indices of the texts that have a token."""
+    signatures = np.zeros((len(texts), _BANDS * _ROWS), np.uint32)
+    factors = np.random.default_rng(0).integers(0, 1 << 32, (2, _BANDS * _ROWS), np.uint32)
+    factors[0] |= 1
+    filled = [np.zeros(0, np.int64)]
+    for start, some in _portions(texts):
+        runs, sizes = _runs(some)
+        present = np.flatnonzero(sizes)
+        if not present.size:
+            continue
+        begins = (np.cumsum(sizes) - sizes)[present]
+        short = (runs >> np.uint64(32)).astype(np.uint32)
+        for number, (factor, summand) in enumerate(factors.T):
+            signatures[start + present, number] = np.minimum.reduceat(short * factor + summand, begins)
+        filled.append(start + present)
+    return signatures, np.concatenate(filled)
+
+
+def _portions(texts: Sequence[bytes | str | None]) -> Iterator[tuple[int, list[str]]]:
+    """Index of the first, and the texts themselves, so many at a time that they are about `_AT_ONCE` characters."""
+    start, some, size = 0, list[str](), 0
+    for index, text in enumerate(texts):
+        some.append(_as_str(text))
+        size += len(some[-1])
+        if size >= _AT_ONCE:
+            yield start, some
+            start, some, size = index + 1, [], 0
+    if some:
+        yield start, some
+
+
+def _as_str(text: bytes | str | None) -> str:
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else text or ""
+
+
+def _runs(texts: Sequence[str]) -> tuple[_Hashes, _Indices]:
+    """The hash of each run of three tokens of all texts in a row, and how many each text has.
+
+    A text of one or two tokens has one run: all of it. So it is near to nothing but its like.
+    """
+    tokens, sizes = _tokens(texts)
+    if not tokens.size:
+        return tokens, sizes
+    second = np.append(tokens[1:], np.uint64(0))
+    third = np.append(tokens[2:], np.zeros(min(2, tokens.size), np.uint64))
+    place = np.arange(tokens.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    left = np.repeat(sizes, sizes) - place  # tokens from here to the end of the text
+    runs = _mixed(_mixed(tokens * _BASE + np.where(left > 1, second, 0)) * _BASE + np.where(left > 2, third, 0))
+    whole = (left >= _RUN) | (place == 0)
+    return runs[whole], np.where(sizes > 0, np.maximum(sizes - _RUN + 1, 1), 0)
+
+
+def _tokens(texts: Sequence[str]) -> tuple[_Hashes, _Indices]:
+    """The hash of each token of all texts in a row, and how many each text has."""
+    folded = [text.lower() for text in texts]
+    codes = np.frombuffer("\0".join([*folded, ""]).encode("utf-32-le", "surrogatepass"), np.uint32)
+    kinds = _kinds()[np.minimum(codes, 0xFFFF)]
+    word = kinds == _WORD
+    begins = np.flatnonzero((word & ~np.append(False, word[:-1])) | (kinds == _SINGLE))
+    ends = np.flatnonzero((word & ~np.append(word[1:], False)) | (kinds == _SINGLE)) + 1
+    # A polynomial of the characters of each word: the difference of two running sums, shifted back to a common place.
+    powers, inverses = _powers(codes.size)
+    sums = np.append(np.uint64(0), np.cumsum(_mixed(codes.astype(np.uint64)) * powers, dtype=np.uint64))
+    hashes = _mixed((sums[ends] - sums[begins]) * inverses[begins])
+    bounds = np.cumsum([len(text) + 1 for text in folded])
+    counts = np.searchsorted(begins, bounds)
+    return hashes, np.diff(counts, prepend=0).astype(np.int64)
+
+
+@functools.lru_cache(maxsize=1)
+def _kinds() -> NDArray[np.uint8]:
+    """The kind of each code point below 0xFFFF; that one stands for all above, which are emoji and rare Han."""
+    kinds = np.fromiter((_WORD if chr(code).isalnum() else _SEPARATOR for code in range(0x10000)), np.uint8, 0x10000)
+    for first, last in ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3041, 0x9FFF), (0xAC00, 0xD7FF)):
+        spelled = kinds[first : last + 1]
+        spelled[spelled == _WORD] = _SINGLE
+    kinds[0xF900:0xFB00] = _SINGLE
+    kinds[0xFFFF] = _SINGLE
+    return kinds
+
+
+def _powers(size: int) -> tuple[_Hashes, _Hashes]:
+    """The powers of the base and of its inverse, modulo 2 ** 64."""
+    powers, inverses = _all_powers(1 << max(size - 1, 1).bit_length())
+    return powers[:size], inverses[:size]
+
+
+@functools.lru_cache(maxsize=2)
+def _all_powers(size: int) -> tuple[_Hashes, _Hashes]:
+    inverse = np.uint64(pow(int(_BASE), -1, 1 << 64))
+    return tuple(  # type: ignore[return-value]
+        np.append(np.uint64(1), np.cumprod(np.full(size - 1, base), dtype=np.uint64)) for base in (_BASE, inverse)
+    )
+
+
+def _mixed(values: _Hashes) -> _Hashes:
+    """Spread each value over all 64 bits (the finish of splitmix64)."""
+    values = (values ^ (values >> np.uint64(30))) * _MIX[0]
+    values = (values ^ (values >> np.uint64(27))) * _MIX[1]
+    return values ^ (values >> np.uint64(31))
+
+
+def _bands(signatures: NDArray[np.uint32], filled: _Indices) -> Iterator[tuple[_Indices, _Indices]]:
+    """For each band, the texts that agree in it with another, and the number of each one's bucket, ascending."""
+    for band in range(_BANDS if filled.size else 0):
+        keys = np.zeros(filled.size, np.uint64)
+        for column in signatures[filled, band * _ROWS : (band + 1) * _ROWS].T:
+            keys = _mixed(keys * _BASE + column + np.uint64(1))
+        order = np.argsort(keys, kind="stable")
+        buckets = np.cumsum(np.append(False, np.diff(keys[order]) != 0))
+        shared = np.bincount(buckets)[buckets] > 1
+        yield filled[order[shared]], buckets[shared]

@@ -1,0 +1,10 @@
+"""One text in, one of several labels out."""
+
+TITLE = "text classification"
+READERS = ("text_table", "text_folder")
+INPUT = "text"
+ANSWER = "labels"
+SIMILARITY = "text"
+AUGMENT = "none"
+METRICS = "classification"
+MODEL = "ngrams"

@@ -1,0 +1,73 @@
+"""A dataset of texts -> the ids of every text, split by split, and the files that say what the ids mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.contracts import SPLITS, Progress, Split
+from noria.errors import ConfigError
+from noria.inputs import text
+from noria.inputs.text import Rows
+from noria.training.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """All texts of a dataset."""
+
+    files: dict[str, bytes]  # what the input learnt from the training texts
+    vocabulary_size: int  # number of different ids, the padding's 0 included
+    ids: dict[Split, Rows]  # of every text
+    labels: dict[Split, NDArray[np.int64]]  # indices of labels
+
+
+def encode(job: Job, settings: text.Settings, *, progress: Progress) -> Encoded:
+    """Learn the vocabulary from the training texts, then encode every split with it.
+
+    Args:
+        settings: those of the job, or as the strategy bounds them for the learning.
+    """
+    with progress.track("vocabulary", len(job.dataset.by_split("train"))) as advance:
+        files = text.learn(_texts(job, "train", advance), settings)
+    read = text.open_bulk_reader(settings, files)
+    ids: dict[Split, Rows] = {}
+    with progress.track("encoding texts", len(job.dataset.examples)) as advance:
+        for split in SPLITS:
+            ids[split] = read(_texts(job, split, advance))
+    return Encoded(files, _vocabulary_size(settings, files), ids, {split: _labels(job, split) for split in SPLITS})
+
+
+def text_settings(job: Job, encoding: str) -> text.Settings:
+    """Return the job's input settings.
+
+    Raises:
+        ConfigError: they are not of texts, or of texts encoded in another way than the model takes them.
+    """
+    if not isinstance(job.input, text.Settings):
+        raise ConfigError(f"The model {job.model.name} takes texts, not the inputs of this dataset.")
+    if job.input.encoding != encoding:
+        raise ConfigError(
+            f"input.encoding is {job.input.encoding!r}, but the model {job.model.name} takes {encoding!r}. "
+            "Leave the setting out, or choose another model."
+        )
+    return job.input
+
+
+def _texts(job: Job, split: Split, advance: Callable[[int], None]) -> Iterator[bytes]:
+    for example in job.dataset.by_split(split):
+        yield job.dataset.read(example)
+        advance(1)
+
+
+def _labels(job: Job, split: Split) -> NDArray[np.int64]:
+    return np.array([job.dataset.label_index[one.label] for one in job.dataset.by_split(split)], dtype=np.int64)
+
+
+def _vocabulary_size(settings: text.Settings, files: dict[str, bytes]) -> int:
+    if settings.encoding == "ngrams":
+        return len(text.keys_of(files)) + 1  # and the padding
+    return len(text.words_of(files)) + 2  # and the padding, and the unknown word

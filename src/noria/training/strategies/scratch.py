@@ -1,0 +1,131 @@
+"""A network trained from nothing on sequences of words: Adam, early stopping on validation, best weights kept."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from noria import models
+from noria.artifacts.store import Store
+from noria.contracts import Progress, Split
+from noria.evaluation.calibration import fit_temperature
+from noria.training.class_weights import example_weights
+from noria.training.describe import describe
+from noria.training.encoded import encode, text_settings
+from noria.training.job import Job, Trained
+
+# Epochs, where the settings leave it open: such networks know the training texts by heart after a few.
+PATIENCE = 3
+CLIP = 1.0  # of the gradient's norm, without which an LSTM may leap away
+
+Array = NDArray[np.float32]
+
+
+def train(job: Job, *, store: Store, progress: Progress) -> Trained:
+    """Return the trained model of one job; nothing of it is kept in `store`.
+
+    Raises:
+        ConfigError: the model does not take sequences of words.
+        DataError: a text changed while training.
+    """
+    start = time.perf_counter()
+    settings = text_settings(job, "sequence")
+    encoded = encode(job, settings, progress=progress)
+    rows = {split: ids.padded(settings.length) for split, ids in encoded.ids.items()}
+    middle = time.perf_counter()
+
+    keras.utils.set_random_seed(job.seed)
+    build = functools.partial(
+        models.find(job.model.name).build_network,
+        job.model.name,
+        vocabulary_size=encoded.vocabulary_size,
+        length=settings.length,
+        num_classes=len(job.dataset.labels),
+    )
+    model = build()
+    history = _fit(model, job, rows, encoded.labels, progress)
+    with progress.track("scores") as advance:
+        scores = {split: _scores(model, rows[split], advance) for split in ("validation", "test")}
+    temperature = fit_temperature(scores["validation"], encoded.labels["validation"])
+    finished = build()  # without the optimiser's state, which would make the file three times as large
+    finished.set_weights(model.get_weights())
+    _divide_logits(finished, temperature)
+    best = int(np.argmin(history["val_loss"]))
+    return Trained(
+        model=finished,
+        temperature=temperature,
+        validation_scores=scores["validation"],
+        test_scores=scores["test"],
+        history=history,
+        candidates=[],
+        chosen={"epoch": best + 1, "epochs_trained": len(history["val_loss"])},
+        card=describe(job.model.name, finished),
+        features={"width": settings.length, "computed": len(job.dataset.examples), "from_cache": 0},
+        seconds={"encode": middle - start, "fit": time.perf_counter() - middle},
+        input_files=encoded.files,
+    )
+
+
+def _fit(
+    model: keras.Model,
+    job: Job,
+    rows: dict[Split, NDArray[np.int32]],
+    labels: dict[Split, NDArray[np.int64]],
+    progress: Progress,
+) -> dict[str, list[float]]:
+    """Train `model` to its best epoch; return the curves."""
+    training = job.training
+    # XLA is several times slower than TensorFlow's own kernels on a CPU.
+    model.compile(
+        keras.optimizers.Adam(training.learning_rate, clipnorm=CLIP),
+        loss="sparse_categorical_crossentropy",
+        weighted_metrics=[],
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+    weights = example_weights(labels["train"], len(job.dataset.labels), training)
+    stop = keras.callbacks.EarlyStopping(patience=training.patience or PATIENCE, restore_best_weights=True)
+    steps = -(-len(weights) // training.batch_size)
+    with progress.track("training", training.epochs * steps) as advance:
+        bar = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: advance(1))
+        fitted = model.fit(
+            _shuffled(rows["train"], labels["train"], weights, training.batch_size, job.seed),
+            validation_data=_batches(rows["validation"], labels["validation"], training.batch_size),
+            epochs=training.epochs,
+            shuffle=False,  # the batches are shuffled already
+            verbose=0,
+            callbacks=[stop, bar],
+        )
+    return {name: [float(value) for value in curve] for name, curve in fitted.history.items()}
+
+
+def _shuffled(
+    rows: NDArray[np.int32], labels: NDArray[np.int64], weights: Array, batch_size: int, seed: int
+) -> tf.data.Dataset:
+    """Batches of (ids, label, weight), in another order each epoch, decided by the seed."""
+    columns = tuple(tf.constant(column) for column in (rows, labels, weights))
+    order = tf.data.Dataset.range(len(labels)).shuffle(len(labels), seed=seed, reshuffle_each_iteration=True)
+    return (
+        order.batch(batch_size).map(lambda picked: tuple(tf.gather(column, picked) for column in columns)).prefetch(2)
+    )
+
+
+def _batches(rows: NDArray[np.int32], labels: NDArray[np.int64], batch_size: int) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices((rows, labels)).batch(batch_size).prefetch(2)
+
+
+def _scores(model: keras.Model, rows: NDArray[np.int32], advance: Callable[[int], None]) -> Array:
+    bar = keras.callbacks.LambdaCallback(on_predict_batch_end=lambda batch, logs: advance(1))
+    return np.asarray(model.predict(rows, batch_size=128, verbose=0, callbacks=[bar]), dtype=np.float32)
+
+
+def _divide_logits(model: keras.Model, temperature: float) -> None:
+    """Put the temperature into the last layer's weights, so that no server can forget it."""
+    layer = model.get_layer("scores")
+    layer.set_weights([weight / temperature for weight in layer.get_weights()])

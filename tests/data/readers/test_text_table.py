@@ -1,0 +1,372 @@
+"""A table of texts is read as a person would read it, and what cannot be read is named by its line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from noria.contracts import Candidate
+from noria.data import readers
+from noria.data.readers import Columns, Listing, text_table
+from noria.errors import DataError, MissingExtraError
+
+GOOD = [
+    "I liked the film, all of it",
+    "What a waste of an evening",
+    "Could not stop laughing",
+    "Never again, thank you",
+]
+
+
+def read(
+    folder: Path, content: str | bytes, name: str = "reviews.csv", *, text: str | None = None, label: str | None = None
+) -> Listing:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return text_table.read(path, Columns(text, label))
+
+
+def texts(listing: Listing) -> list[tuple[str, str, str]]:
+    return [(one.path, (one.data or b"").decode(), one.label) for one in listing.candidates]
+
+
+def set_aside(listing: Listing, kind: str) -> dict[str, str]:
+    return {one.path: one.reason for one in listing.set_aside.get(kind, ())}
+
+
+def message(listing: Listing, kind: str) -> str:
+    (found,) = [one.message for one in listing.findings if one.kind == kind]
+    return found
+
+
+def table(rows: list[tuple[object, object]], header: str = "text,label") -> str:
+    return "\n".join([header, *(f'"{text}",{label}' for text, label in rows)]) + "\n"
+
+
+def test_quotes_newlines_and_a_byte_order_mark_are_read_and_lines_are_counted(tmp_path: Path) -> None:
+    content = '\ufeffText,LABEL\r\n"one, ""two""\r\nthree",pos\r\n\r\n猫 is here,neg\r\n'
+    assert texts(read(tmp_path, content)) == [
+        ("reviews.csv:2", 'one, "two"\r\nthree', "pos"),
+        ("reviews.csv:5", "猫 is here", "neg"),
+    ]
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_the_delimiter_is_found(tmp_path: Path, mark: str) -> None:
+    listing = read(tmp_path, f'label{mark}text\npos{mark}"so, so; so | so"\n')
+    assert texts(listing) == [("reviews.csv:2", "so, so; so | so", "pos")]
+
+
+@pytest.mark.parametrize("name", ["reviews.csv.gz", "reviews.csv", "REVIEWS.CSV.GZ"])
+def test_gzip_is_read_as_it_is_whatever_the_name_says(tmp_path: Path, name: str) -> None:
+    listing = read(tmp_path, gzip.compress(b"text,label\nfine,pos\n"), name)
+    assert texts(listing) == [(f"{name}:2", "fine", "pos")]
+
+
+def test_a_gzip_file_that_is_cut_off_is_told(tmp_path: Path) -> None:
+    content = gzip.compress(table([(f"{text} {n}", n % 2) for n in range(2_000) for text in GOOD]).encode())
+    with pytest.raises(DataError, match="damaged or cut off"):
+        read(tmp_path, content[: len(content) // 2], "reviews.csv.gz")
+
+
+def test_json_lines_are_read_and_wrong_ones_are_named(tmp_path: Path) -> None:
+    rows: list[object] = [
+        {"text": "fine", "label": 1},
+        {"label": True, "text": "bad"},
+        {"text": "lost"},
+        {"label": 0},
+        {"text": {"en": "x"}, "label": 0},
+        {"text": "x", "label": [1]},
+        ["text", "label"],
+        {"text": 12, "label": 1.0, "more": None},
+    ]
+    listing = read(tmp_path, "\n".join(map(json.dumps, rows)) + '\n\n{"text": \n', "r.jsonl")
+    assert texts(listing) == [("r.jsonl:1", "fine", "1"), ("r.jsonl:2", "bad", "true"), ("r.jsonl:8", "12", "1")]
+    assert set_aside(listing, "unlabelled") == {"r.jsonl:3": "line 3: the label is empty"}
+    assert set_aside(listing, "empty_text") == {"r.jsonl:4": "line 4: the text is empty"}
+    broken = set_aside(listing, "broken_rows")
+    assert broken.keys() == {"r.jsonl:5", "r.jsonl:6", "r.jsonl:7", "r.jsonl:10"}
+    assert broken["r.jsonl:5"].startswith("line 5: its text is dict")
+    assert "not valid JSON" in broken["r.jsonl:10"]
+
+
+def test_a_json_array_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 1: it is an array, not an object"):
+        read(tmp_path, '[{"text": "x", "label": 1}]', "r.jsonl")
+
+
+def test_parquet_is_read(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
+    from pyarrow import parquet
+
+    path = tmp_path / "r.parquet"
+    parquet.write_table(pyarrow.table({"text": ["fine", None, "bad"], "label": [1, 0, None]}), path)
+    listing = text_table.read(path, Columns())
+    assert texts(listing) == [("r.parquet:2", "fine", "1")]
+    assert set_aside(listing, "empty_text").keys() == {"r.parquet:3"}
+    (tmp_path / "r.parquet.gz").write_bytes(gzip.compress(path.read_bytes()))
+    assert len(text_table.read(tmp_path / "r.parquet.gz", Columns()).candidates) == 1
+    with pytest.raises(DataError, match="cannot be read as Parquet"):
+        read(tmp_path, path.read_bytes()[:40], "cut.parquet")
+
+
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "noria.data.readers._parquet", raising=False)
+    monkeypatch.delattr(readers, "_parquet", raising=False)
+    with pytest.raises(MissingExtraError, match=r"noria\[parquet\]"):
+        read(tmp_path, b"PAR1", "r.parquet")
+
+
+def test_split_and_group_are_kept(tmp_path: Path) -> None:
+    listing = read(tmp_path, "text,label,split,group\na b,x,VAL,7\nc d,y,,\n")
+    assert listing.candidates == (
+        Candidate("reviews.csv:2", "x", "validation", "7", b"a b"),
+        Candidate("reviews.csv:3", "y", None, None, b"c d"),
+    )
+    with pytest.raises(DataError, match=r"line 3, has the split 'trian'.*Did you mean 'train'"):
+        read(tmp_path, "text,label,split\na,x,test\nb,y,trian\n")
+
+
+# --- which columns
+
+
+@pytest.mark.parametrize(
+    "header", ["text,label", "Review,Sentiment", "标签,内容", "tweet_text,airline_class", "rating,body"]
+)
+def test_columns_are_known_by_their_names(tmp_path: Path, header: str) -> None:
+    listing = read(tmp_path, f"{header},id\none,two,3\n")
+    assert len(listing.candidates) == 1
+    assert message(listing, "ignored_columns") == "The columns 'id' are not used."
+    assert "by its name" in message(listing, "columns_chosen")
+
+
+def test_columns_without_known_names_are_known_by_content(tmp_path: Path) -> None:
+    rows = [
+        f"{number},spam,{GOOD[number % 4].replace(',', '')} for the {number}th time,x{number}" for number in range(30)
+    ]
+    listing = read(tmp_path, "\n".join(["n,v1,v2,v3", *rows]))
+    assert texts(listing)[0] == ("reviews.csv:2", "I liked the film", "spam") or "v2" in message(
+        listing, "columns_chosen"
+    )
+
+
+def test_two_columns_that_could_each_be_the_label_are_shown(shared_data: Path) -> None:
+    path = shared_data / "zh_reviews" / "online_shopping_10_cats.csv"
+    with pytest.raises(DataError, match="'cat' and 'label' could each be the label") as error:
+        text_table.read(path, Columns())
+    assert "1: 'cat', for example '书籍'" in str(error.value)
+    assert "--text NAME --label NAME" in str(error.value)
+    listing = text_table.read(path, Columns(label="cat"))
+    assert len(listing.candidates) == 62_773
+    assert len({one.label for one in listing.candidates}) == 10
+
+
+def test_two_columns_of_text_are_shown(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="'text_a' and 'text_b' could each be the text"):
+        read(tmp_path, "text_a,text_b,label\none,two,3\n")
+    rows = "\n".join(f"the {n}th long sentence here,the {n}th other sentence,{n % 2}" for n in range(30))
+    with pytest.raises(DataError, match="'summary' and 'story' could each be the text"):
+        read(tmp_path, f"summary,story,label\n{rows}\n")
+    assert len(read(tmp_path, f"summary,story,label\n{rows}\n", text="Story").candidates) == 30
+
+
+def test_columns_can_be_said_by_name_or_number_and_a_wrong_one_is_told(tmp_path: Path) -> None:
+    content = "review,comment,stars,label\na,b,5,x\n"
+    assert texts(read(tmp_path, content, text="comment", label="STARS")) == [("reviews.csv:2", "b", "5")]
+    assert texts(read(tmp_path, content, text="2", label="3")) == [("reviews.csv:2", "b", "5")]
+    with pytest.raises(DataError, match=r"no column 'coment'\. Did you mean 'comment'"):
+        read(tmp_path, content, text="coment")
+    with pytest.raises(DataError, match="cannot be both"):
+        read(tmp_path, content, text="review", label="1")
+
+
+def test_a_table_without_a_header_is_told_and_can_be_read_by_number(tmp_path: Path) -> None:
+    content = "".join(f'{number % 2},"{text}"\n' for number, text in enumerate(GOOD))
+    with pytest.raises(DataError, match="no header: its row 1") as error:
+        read(tmp_path, content)
+    assert "2: 'I liked the film, all of it'" in str(error.value)
+    assert "--text 2 --label 1" in str(error.value)
+    listing = read(tmp_path, content, text="2", label="1")
+    assert [one.path for one in listing.candidates] == [f"reviews.csv:{line}" for line in (1, 2, 3, 4)]
+    assert "no header" in message(listing, "columns_chosen")
+
+
+# --- rows that are wrong
+
+
+def test_rows_that_are_wrong_are_set_aside_with_their_line(tmp_path: Path) -> None:
+    listing = read(tmp_path, "text,label\nfine,pos\na,b,c\nalone\n,pos\n \t ,pos\nlost,\nmore,pos,,\n")
+    assert texts(listing) == [("reviews.csv:2", "fine", "pos"), ("reviews.csv:8", "more", "pos")]
+    assert set_aside(listing, "broken_rows") == {
+        "reviews.csv:3": "line 3: it has 3 cells, but the table has 2 columns; "
+        "put text that holds the delimiter in quotes",
+        "reviews.csv:4": "line 4: it has 1 cell, but the table has 2 columns",
+    }
+    assert set_aside(listing, "empty_text").keys() == {"reviews.csv:5", "reviews.csv:6"}
+    assert set_aside(listing, "unlabelled") == {"reviews.csv:7": "line 7: the label is empty"}
+
+
+@pytest.mark.parametrize("line", ['"never closed,pos', '"closed" too early,pos'])
+def test_a_wrong_quote_costs_its_own_line_and_no_other(tmp_path: Path, line: str) -> None:
+    good = [f'"{text}",pos' for text in GOOD]
+    listing = read(tmp_path, "\n".join(["text,label", *good, line, *good]) + "\n")
+    assert [one.path for one in listing.candidates] == [f"reviews.csv:{n}" for n in (2, 3, 4, 5, 7, 8, 9, 10)]
+    assert 'quote (")' in set_aside(listing, "broken_rows")["reviews.csv:6"]
+
+
+def test_a_quote_that_is_never_closed_before_rows_without_quotes_costs_one_line(tmp_path: Path) -> None:
+    listing = read(tmp_path, 'text,label\n"fine, or so",pos\n"open,pos\n' + "good,pos\n" * 100)
+    assert len(listing.candidates) == 101
+    assert "never closed" in set_aside(listing, "broken_rows")["reviews.csv:3"]
+
+
+def test_a_tab_separated_table_whose_quotes_mean_nothing_is_read_as_it_is(tmp_path: Path) -> None:
+    listing = read(tmp_path, 'text\tlabel\n"Foo" is a film\t1\n"open\t0\nfine\t1\n', "r.tsv")
+    assert [text for _, text, _ in texts(listing)] == ['"Foo" is a film', '"open', "fine"]
+    assert "read as itself" in message(listing, "columns_chosen")
+
+
+def test_a_cell_of_50_megabytes_is_listed_for_the_input_to_judge(tmp_path: Path) -> None:
+    listing = read(tmp_path, f"text,label\nfine,pos\n{'x' * 50_000_000},pos\nbad,neg\n")
+    assert [len(one.data or b"") for one in listing.candidates] == [4, 50_000_000, 3]
+
+
+def test_a_cell_beyond_all_measure_is_set_aside(tmp_path: Path) -> None:
+    listing = read(tmp_path, f"text,label\nfine,pos\n{'x' * 70_000_000},pos\nbad,neg\n")
+    assert "more than 67,108,864 characters" in set_aside(listing, "broken_rows")["reviews.csv:3"]
+    assert [one.path for one in listing.candidates] == ["reviews.csv:2", "reviews.csv:4"]
+
+
+def test_a_tenth_of_empty_texts_is_a_warning_with_the_first_lines(tmp_path: Path) -> None:
+    rows = [("" if number % 10 == 0 else f"text {number}", number % 2) for number in range(100)]
+    (found,) = [one for one in read(tmp_path, table(rows)).findings if one.kind == "many_empty_texts"]
+    assert found.severity == "warning"
+    assert found.message == "10 of 100 rows (10%) have no text, the first in lines 2, 12, 22, 32, 42."
+
+
+# --- labels that are none
+
+
+def test_measurements_are_refused_and_a_few_numbers_with_fractions_are_told(tmp_path: Path) -> None:
+    rows = [(f"text {number}", number / 7 + 0.01) for number in range(60)]
+    with pytest.raises(DataError, match="looks like regression") as error:
+        read(tmp_path, table(rows))
+    assert "reviews.csv" in str(error.value)
+    assert "  2: text 'text 0', label '0.01'" in str(error.value)
+    listing = read(tmp_path, table([(f"text {number}", number % 3 + 0.5) for number in range(60)]))
+    assert "0.5" in message(listing, "labels_with_fractions")
+
+
+@pytest.mark.parametrize("labels", [("0", "1"), ("true", "false"), ("1.0", "0.0"), ("-1", "1")])
+def test_whole_numbers_are_labels(tmp_path: Path, labels: tuple[str, str]) -> None:
+    listing = read(tmp_path, table([(f"text {number}", labels[number % 2]) for number in range(60)]))
+    assert {one.label for one in listing.candidates} == set(labels)
+    assert all(one.kind != "labels_with_fractions" for one in listing.findings)
+
+
+def test_a_text_and_a_label_that_are_swapped_are_told_with_rows(tmp_path: Path) -> None:
+    content = table([(("good", "bad")[number % 2], f"a long sentence number {number}") for number in range(30)])
+    with pytest.raises(DataError, match="seem to be swapped") as error:
+        read(tmp_path, content)
+    assert "--text label --label text" in str(error.value)
+    assert "  2: text 'good', label 'a long sentence number 0'" in str(error.value)
+    assert len(read(tmp_path, content, text="label", label="text").candidates) == 30
+
+
+def test_a_label_that_is_different_in_nearly_every_row_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="names or texts, not classes"):
+        read(tmp_path, table([(f"a long sentence number {number}", f"id{number}") for number in range(30)]))
+
+
+# --- encodings
+
+
+@pytest.mark.parametrize(
+    ("name", "severity"), [("utf-8-sig", "info"), ("utf-16", "info"), ("utf-16-le", "info"), ("gb18030", "warning")]
+)
+@pytest.mark.parametrize("kind", ["reviews.csv", "reviews.jsonl", "reviews.tsv.gz"])
+def test_encodings_are_found_and_told(tmp_path: Path, name: str, severity: str, kind: str) -> None:
+    rows = [("这家酒店的服务很好，下次还会再来", "好"), ("房间太小，也不干净，不推荐", "差")] * 3
+    if "jsonl" in kind:
+        content = "".join(json.dumps({"text": a, "label": b}, ensure_ascii=False) + "\n" for a, b in rows)
+    else:
+        content = "text\tlabel\n" + "".join(f"{a}\t{b}\n" for a, b in rows)
+    data = content.encode(name)
+    listing = read(tmp_path, gzip.compress(data) if kind.endswith(".gz") else data, kind)
+    assert [(text, label) for _, text, label in texts(listing)] == rows
+    (found,) = [one for one in listing.findings if one.kind == "encoding"]
+    assert found.severity == severity
+    assert severity == "info" or "这家酒店" in found.message
+
+
+def test_a_named_encoding_is_used_and_rows_that_contradict_it_are_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_bytes("text,label\n好,1\n".encode("gb18030") + b"\xff,1\nfine,1\n")
+    listing = text_table.read(path, Columns(encoding="gb18030"))
+    assert [text for _, text, _ in texts(listing)] == ["好", "fine"]
+    assert "not gb18030" in set_aside(listing, "broken_rows")["r.csv:3"].replace("GB18030", "gb18030")
+
+
+def test_a_row_that_is_not_utf8_among_many_that_are_is_set_aside(tmp_path: Path) -> None:
+    listing = read(tmp_path, b"text,label\n" + "été à Paris,1\n".encode() * 5 + b"\xe9t\xe9,0\nfine,0\n")
+    assert set_aside(listing, "broken_rows") == {"reviews.csv:7": "line 7: it holds bytes that are not UTF-8"}
+    assert len(listing.candidates) == 6
+
+
+# --- what is recognised
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.csv", "text,label\n", True),
+        ("a.csv", "path,text,label\n", True),
+        ("a.csv", "0,some text without a header\n", True),
+        ("a.jsonl", '{"text": "x", "label": 1}', True),
+        ("a.parquet", "PAR1", True),
+        ("a.csv", "path,label\n", False),
+        ("a.csv", "Label; Path\n", False),
+        ("a.tsv", "label\tpath\tsplit\n", False),
+        ("a.csv", "images/a.jpg,cat\n", False),
+        ("a.jsonl", '{"path": "a.jpg", "label": "text"}', False),
+        ("a.csv", "", False),
+        ("a.zip", "text,label\n", False),
+    ],
+)
+def test_tables_of_texts_are_told_from_tables_of_pictures(
+    tmp_path: Path, name: str, content: str, expected: bool
+) -> None:
+    for data, path in ((content.encode(), tmp_path / name), (gzip.compress(content.encode()), tmp_path / f"{name}.gz")):
+        path.write_bytes(data if content else b"")
+        assert text_table.recognises(path) == expected
+    assert not text_table.recognises(tmp_path)
+    assert not text_table.recognises(tmp_path / "nothing.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PK\x03\x04rest", "Excel"),
+        (b"%PDF-1.7", "PDF"),
+        (b"text\nalone\n", "recognisably the label"),
+        (b"\n\n", "no row that can be read"),
+        (b"text,text,label\na,b,c\n", "could each be the text"),
+    ],
+)
+def test_a_file_that_is_no_table_of_texts_says_why(tmp_path: Path, content: bytes, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        read(tmp_path, content)
+
+
+def test_real_reviews_are_read_whole(shared_data: Path) -> None:
+    listing = text_table.read(shared_data / "imdb" / "imdb_train.jsonl.gz", Columns())
+    assert len(listing.candidates) == 25_000
+    assert not listing.set_aside
+    hotels = text_table.read(shared_data / "zh_reviews" / "ChnSentiCorp_htl_all.csv", Columns())
+    assert len(hotels.candidates) == 7_765
+    assert set_aside(hotels, "empty_text").keys() == {"ChnSentiCorp_htl_all.csv:6376"}

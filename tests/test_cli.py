@@ -235,7 +235,7 @@ MISTAKES = {
     "unknown --set key": (["train", "photos", "--set", "training.epoch=3"], "Did you mean 'training.epochs'"),
     "unknown config key": (["train", "photos", "--config", "unknown.toml"], "Did you mean 'training'"),
     "bad TOML": (["check", "photos", "--config", "bad.toml"], "bad.toml is not valid TOML"),
-    "no such config": (["check", "photos", "--config", "none.toml"], "noria init"),
+    "no such config": (["check", "photos", "--config", "none.toml"], "none.toml cannot be read"),
     "bad value": (["train", "photos", "--set", "training.epochs=zero"], "training.epochs"),
     "negative seed": (["check", "photos", "--seed", "-1"], "seed"),
     "seed that is a word": (["check", "photos", "--seed", "abc"], "--seed"),

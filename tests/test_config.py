@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from noria.config import MAX_CONFIG_BYTES, Config, config_class, load_config, parse, to_toml
+from noria.config import Config, config_class, load_config, parse, to_toml
 from noria.errors import ConfigError, UnknownNameError
+from noria.tomlfile import MAX_CONFIG_BYTES
 
 
 def dotted(tree: dict[str, Any], prefix: str = "") -> set[str]:

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-import orjson
 import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
 import noria
+from noria import operating
 from noria.errors import ConfigError, NoriaError, UnknownNameError
+from noria.standard_output import say, say_line, write, written
 from noria.tables import classes_table, dataset_table, findings_table, new_table, printable, runtimes_table
 from noria.terminal import TerminalProgress, stderr_console
 
@@ -46,8 +47,8 @@ class Verbs(TyperGroup):
             _fail(f"Stopped.{again}", 130)
         except _UsageError as error:
             # Typer explains how to use the verb, on standard error; a script that asked for JSON gets that, too.
-            if "--json" in sys.argv and not _written:
-                _write({"error": error.format_message()})
+            if "--json" in sys.argv and not written():
+                write({"error": error.format_message()})
             raise
         except BrokenPipeError:
             # The reader of our output has gone, as with `| head`; nothing is left to tell it.
@@ -109,8 +110,8 @@ def main() -> None:
 
 def _fail(message: str, exit_code: int) -> NoReturn:
     """Say why on standard error; a script that asked for JSON and has had none gets it there too."""
-    if "--json" in sys.argv and not _written:
-        _write({"error": message})
+    if "--json" in sys.argv and not written():
+        write({"error": message})
     head = ("", "") if exit_code == 130 else ("Error: ", "bold red")
     stderr_console().print(Text.assemble(head, message))
     sys.exit(exit_code)
@@ -151,7 +152,7 @@ def init(
         )
     write_atomic(out, to_toml(load_config(task=task)))
     said = f"{out} written. Use it with: noria train DATA --config {shlex.quote(str(out))}"
-    _say(as_json, {"config": str(out)}, said)
+    say(as_json, {"config": str(out)}, said)
 
 
 @app.command()
@@ -191,7 +192,7 @@ def check(
         "findings": findings,
         "set_aside": [asdict(one) for one in dataset.set_aside],
     }
-    _say(as_json, facts, dataset_table(dataset), findings_table(findings))
+    say(as_json, facts, dataset_table(dataset), findings_table(findings))
     if failed := sorted({finding["kind"] for finding in findings if wanted & {finding["kind"], "any"}}):
         raise NoriaError(f"Found, as --fail-on asked: {', '.join(failed)}.")
 
@@ -251,7 +252,7 @@ def train(
         "peak_memory_bytes": facts.peak_memory_bytes,
     }
     low, high = facts.test["interval"]
-    _say(
+    say(
         as_json,
         told,
         f"Right on {facts.test['accuracy']:.1%} of {facts.num_examples['test']:,} test examples "
@@ -285,7 +286,7 @@ def evaluate(
         lines.append(f"{len(told['set_aside'])} could not be used; the first: {first['path']}: {first['reason']}.")
     if told.get("seen_in_training"):
         lines.append(f"{told['seen_in_training']:,} of them the model was trained on: on new ones expect less.")
-    _say(as_json, told, *lines)
+    say(as_json, told, *lines)
 
 
 @app.command()
@@ -306,7 +307,7 @@ def export(
     bundle = api.export(run, out, formats=chosen, replace=force, progress=_progress(quiet))
     files = [{"format": one.format, "path": one.path, "bytes": one.bytes} for one in bundle.manifest.files]
     told = {"bundle": str(bundle.path), "files": files, "verified": list(bundle.manifest.verified)}
-    _say(
+    say(
         as_json,
         told,
         runtimes_table(bundle.manifest.verified),
@@ -332,7 +333,7 @@ def verify(
     outcome = api.verify(bundle, data, columns=_columns(text, label), progress=_progress(quiet)).as_dict()
     absent = ", ".join(outcome["not_installed"])
     rest = f"Intact, but not run here, for want of their engines: {absent}." if absent else ""
-    _say(as_json, outcome, runtimes_table(outcome["runtimes"]), *([rest] if rest else []))
+    say(as_json, outcome, runtimes_table(outcome["runtimes"]), *([rest] if rest else []))
     failures = [f"{row['name']}: {failure}" for row in outcome["runtimes"] for failure in row["failures"]]
     if failures:
         raise NoriaError("Not verified. " + "; ".join(failures))
@@ -367,7 +368,7 @@ def predict(
             advance(1)
             failed += "error" in answer
             if as_json:
-                _write(answer)
+                write(answer)
             elif "error" in answer:
                 rows.append((answer["input"], Text(answer["error"], style="red"), ""))
             else:
@@ -376,7 +377,7 @@ def predict(
         table = new_table("input", "answer", "confidence")
         for name, said, confidence in rows:
             table.add_row(Text(printable(name)), said, confidence)
-        _print(table)
+        say_line(table)
     if failed and failed == len(given):
         raise ConfigError("None of the inputs could be read.")
 
@@ -399,9 +400,13 @@ def explain(
     failed = 0
     for told in api.explain(opened, given, runtime=runtime):
         failed += "error" in told
-        _say(as_json, told, *explanation(told))
+        say(as_json, told, *explanation(told))
     if failed == len(given):
         raise ConfigError("None of the inputs could be read.")
+
+
+for verb in operating.VERBS:
+    app.command()(verb)
 
 
 @app.command()
@@ -414,7 +419,7 @@ def demo(
     from noria import demo as show
 
     told = show.run(out, _progress(quiet))
-    _say(as_json, told, *show.closing_lines(told))
+    say(as_json, told, *show.closing_lines(told))
 
 
 @cache_app.command("show")
@@ -424,7 +429,7 @@ def cache_show(as_json: AsJson = False) -> None:
 
     told = cache.show()
     lines = [f"{part['name']:<22} {part['bytes'] / 1e6:>10.1f} MB" for part in told["parts"]]
-    _say(as_json, told, f"Cache: {told['folder']}", *lines)
+    say(as_json, told, f"Cache: {told['folder']}", *lines)
 
 
 @cache_app.command("clear")
@@ -433,7 +438,7 @@ def cache_clear(as_json: AsJson = False) -> None:
     from noria import cache
 
     told = cache.clear()
-    _say(as_json, told, f"{told['bytes'] / 1e6:.1f} MB deleted from {told['folder']}.")
+    say(as_json, told, f"{told['bytes'] / 1e6:.1f} MB deleted from {told['folder']}.")
 
 
 def _columns(text: str | None, label: str | None) -> Columns | None:
@@ -460,41 +465,3 @@ def _given(
 
 def _progress(quiet: bool) -> TerminalProgress:
     return TerminalProgress(stderr_console(), quiet=quiet)
-
-
-def _say(as_json: bool, facts: dict[str, Any], *lines: Any) -> None:
-    """Print the one JSON object, or what a person reads."""
-    if as_json:
-        _write(facts)
-        return
-    for line in lines:
-        _print(line)
-
-
-_written: list[bool] = []  # one entry for each object on standard output
-
-
-def _write(facts: dict[str, Any]) -> None:
-    _written.append(True)
-    sys.stdout.buffer.write(
-        orjson.dumps(_storable(facts), option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
-    )
-    sys.stdout.buffer.flush()
-
-
-def _storable(value: Any) -> Any:
-    """Make names that are not valid Unicode writable: JSON must never fail on a file's name."""
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, dict):
-        return {printable(str(key)): _storable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_storable(item) for item in value]
-    return value
-
-
-def _print(line: Any) -> None:
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() else 10_000  # a pipe has no edge at which names would be cut
-    Console(highlight=False, soft_wrap=True, width=width).print(Text(line) if isinstance(line, str) else line)

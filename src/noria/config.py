@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,12 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationErr
 from noria import models, plugins
 from noria.data.readers import find_task
 from noria.data.settings import DataSettings
-from noria.errors import ConfigError, nearest_name
+from noria.errors import ConfigError
 from noria.exporting.settings import ExportSettings
+from noria.tomlfile import explain, read_toml
 from noria.training.settings import ModelSettings, TrainingSettings
 
 DEFAULT_TASK = "image_classification"
-MAX_CONFIG_BYTES = 1_000_000
 
 
 class Config(BaseModel):
@@ -55,7 +55,7 @@ def load_config(
     Raises:
         ConfigError: the file is missing or not TOML, a key is unknown, or a value is impossible.
     """
-    tree = _read_toml(path) if path else {}
+    tree = read_toml(path) if path else {}
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator:
@@ -75,7 +75,7 @@ def parse(tree: Mapping[str, Any]) -> Config:
     try:
         config = kind.model_validate(dict(tree))
     except ValidationError as error:
-        raise ConfigError(_explain(error, kind)) from None
+        raise ConfigError(explain(error, kind)) from None
     return _with_model(config)
 
 
@@ -141,17 +141,6 @@ def _toml_lines(section: BaseModel, values: Mapping[str, Any], off: Set[str] = f
     return lines
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise ConfigError(f"{path} is larger than {MAX_CONFIG_BYTES:,} bytes; that is not a config file.")
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"Config file {path} cannot be read: {error.strerror}. `noria init` writes one.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Config file {path} is not valid TOML: {error}") from None
-
-
 def _toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
@@ -166,95 +155,3 @@ def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
         if not isinstance(tree, dict):
             raise ConfigError(f"Unknown setting {dotted!r}: {parent!r} is a value, not a section.")
     tree[leaf] = value
-
-
-def _explain(error: ValidationError, kind: type[Config]) -> str:
-    known = sorted(_dotted_keys(kind))
-    messages = []
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            nearest = _nearest_setting(key, kind)
-            hint = f" Did you mean {nearest!r}?" if nearest else f" Known: {', '.join(known)}."
-            messages.append(f"Unknown setting {key!r}.{hint}")
-            continue
-        key, schema = _setting(problem["loc"], kind)
-        # A validator of ours has said in its own words what is wrong.
-        own = problem["type"] == "value_error"
-        wanted = str(problem["ctx"]["error"]).rstrip(".") if own else f"expected {_described(schema, key)}"
-        messages.append(f"Setting {key!r} = {problem['input']!r}: {wanted}.")
-    # One for each setting: a value that fits none of several types has an error for each of them.
-    return "\n".join(dict.fromkeys(messages))
-
-
-def _setting(location: Sequence[int | str], kind: type[BaseModel]) -> tuple[str, Mapping[str, Any]]:
-    """Return the dotted key and the JSON schema of the setting that an error is about; {} for a whole section."""
-    for depth, name in enumerate(map(str, location), start=1):
-        section = kind.model_fields[name].annotation
-        if not (isinstance(section, type) and issubclass(section, BaseModel)):
-            return ".".join(map(str, location[:depth])), kind.model_json_schema()["properties"][name]
-        kind = section
-    return ".".join(map(str, location)), {}
-
-
-def _described(schema: Mapping[str, Any], key: str) -> str:
-    """Say what a setting may be, with its default as the example."""
-    if not schema:
-        return f"a section, [{key}]"
-    default = schema.get("default")
-    return _kind_of(schema) + (f", e.g. {json.dumps(default, ensure_ascii=False)}" if default is not None else "")
-
-
-def _kind_of(schema: Mapping[str, Any]) -> str:
-    """Return a plain value's JSON schema in words, e.g. "a whole number of at least 1 and at most 64"."""
-    if "enum" in schema:
-        return "one of " + ", ".join(map(str, schema["enum"]))
-    if "anyOf" in schema:
-        return " or ".join(map(_kind_of, schema["anyOf"]))
-    if "const" in schema:
-        return json.dumps(schema["const"])
-    said = [_WORDS.get(schema.get("type", ""), "another value")]
-    if bounds := [f"{word} {schema[bound]:,}" for bound, word in _BOUNDS.items() if bound in schema]:
-        said.append("of " + " and ".join(bounds))
-    if "prefixItems" in schema:
-        said.append(f"of {len(schema['prefixItems'])} values")
-    elif "items" in schema:
-        lengths = [f"{word} {schema[bound]}" for bound, word in _LENGTHS.items() if bound in schema]
-        said.append(f"of {' and '.join(lengths) or 'any number of'} values, each {_kind_of(schema['items'])}")
-    return " ".join(said)
-
-
-_WORDS = {
-    "integer": "a whole number",
-    "number": "a number",
-    "string": "a text",
-    "boolean": "true or false",
-    "array": "a list",
-    "object": "a table",
-    "null": "nothing",
-}
-_BOUNDS = {
-    "minimum": "at least",
-    "exclusiveMinimum": "more than",
-    "maximum": "at most",
-    "exclusiveMaximum": "less than",
-}
-_LENGTHS = {"minItems": "at least", "maxItems": "at most"}
-
-
-def _nearest_setting(key: str, kind: type[Config]) -> str | None:
-    """A setting or section that looks like `key`; one whose section was forgotten is found, too."""
-    known = {dotted: dotted for dotted in _dotted_keys(kind)}
-    if "." not in key:
-        known = {dotted.rpartition(".")[2]: dotted for dotted in known} | {name: name for name in kind.model_fields}
-    nearest = nearest_name(key, known)
-    return known[nearest] if nearest else None
-
-
-def _dotted_keys(kind: type[BaseModel], prefix: str = "") -> Iterable[str]:
-    for name, info in kind.model_fields.items():
-        section = info.annotation
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            yield from _dotted_keys(section, f"{prefix}{name}.")
-        else:
-            yield prefix + name

@@ -59,6 +59,66 @@ class MissingExtraError(UserError):
         super().__init__(f'{what} is not installed. Install it with: pip install "noria[{extra}]"')
 
 
+class RequestError(UserError):
+    """A request to a server is wrong in itself: it can be mended, but not by sending it again."""
+
+
+class TooLargeError(RequestError):
+    """A request is larger than this server takes."""
+
+    http_status = 413
+
+
+class UnauthenticatedError(RequestError):
+    """No key, or one that is not known."""
+
+    http_status = 401
+
+
+class ForbiddenError(RequestError):
+    """The key is known, but not for this."""
+
+    http_status = 403
+
+
+class NotServedError(RequestError):
+    """There is no such model, version, label or address."""
+
+    http_status = 404
+
+
+class SlowRequestError(RequestError):
+    """A request did not arrive in time."""
+
+    http_status = 408
+
+
+class TooManyRequestsError(RequestError):
+    """A key or an address sends more than it may; `retry_after` seconds later it may again."""
+
+    http_status = 429
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class BusyError(NoriaError):
+    """Sending the request again, `retry_after` seconds later, may succeed."""
+
+    http_status = 503
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class DeadlineError(NoriaError):
+    """The answer was not there in the time that the request allowed."""
+
+    http_status = 504
+
+
 class WeightsError(NoriaError):
     """Pretrained weights cannot be had."""
 

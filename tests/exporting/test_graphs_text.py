@@ -202,6 +202,6 @@ def save(options: dict[str, object], folder: str) -> None:
     module.decode = graph.build(Settings.model_validate(options), vocabulary(**options))
     signature = tf.function(
         lambda raw: {"numbers": module.decode(raw)},
-        input_signature=[tf.TensorSpec((None,), tf.string, name=graph.INPUT_NAME)],
+        input_signature=[tf.TensorSpec((None,), tf.string, name=text.INPUT_NAME)],
     )
     tf.saved_model.save(module, folder, signatures=signature)

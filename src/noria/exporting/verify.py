@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from noria.artifacts.bundle import Bundle, ExportedFile, Tolerances
 from noria.contracts import Progress
 from noria.errors import DataError, MissingExtraError
+from noria.evaluation import agreement
 from noria.evaluation.compare import paired_difference
 from noria.evaluation.intervals import wilson
 from noria.inference import runtimes
@@ -232,21 +233,14 @@ def _row(
 
 
 def _failures(row: RuntimeRow, tolerances: Tolerances, lost: dict[str, Any] | None) -> tuple[str, ...]:
-    found = []
-    # Here as below, a shortfall must be more than chance: one flip among 20 examples is 5 points and means nothing.
-    if wilson(round(row.agreement * row.num_examples), row.num_examples)[1] < tolerances.agreement:
-        found.append(f"agreement {row.agreement:.4f} is below {tolerances.agreement}")
-    if _beyond(row.max_score_difference, tolerances.score_difference):
-        found.append(f"a score differs by {row.max_score_difference:.4f}, above {tolerances.score_difference}")
-    if _beyond(row.mean_score_difference, tolerances.mean_score_difference):
-        found.append(
-            f"scores differ by {row.mean_score_difference:.4f} on average, above {tolerances.mean_score_difference}"
-        )
+    found = agreement.beyond(
+        tolerances,
+        agreement=row.agreement,
+        count=row.num_examples,
+        largest=row.max_score_difference,
+        mean=row.mean_score_difference,
+    )
+    # Here as there, a shortfall must be more than chance.
     if lost and lost["difference"] > tolerances.accuracy_loss and lost["interval"][0] > 0:
         found.append(f"accuracy falls by {lost['difference']:.4f}, more than {tolerances.accuracy_loss}")
     return tuple(found)
-
-
-def _beyond(difference: float, tolerance: float | None) -> bool:
-    """Whether a difference is too large; NaN is."""
-    return tolerance is not None and not difference <= tolerance

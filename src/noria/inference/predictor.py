@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from noria import plugins
 from noria.artifacts import bundle, run
@@ -50,15 +51,23 @@ class Result:
 class Predictor:
     """A model that is open for answering, on one runtime."""
 
-    def __init__(self, source: Run | Bundle, *, runtime: str | None = None, workers: int | None = None) -> None:
+    def __init__(
+        self,
+        source: Run | Bundle,
+        *,
+        runtime: str | None = None,
+        workers: int | None = None,
+        input_settings: BaseModel | None = None,
+    ) -> None:
+        """Open `source`; `input_settings` in the place of its own may set lower limits, as a server does."""
         row = plugins.load("noria.tasks", source.manifest.task)
         self.labels = source.labels
         self.runtime = runtime or _default_runtime(source)
         self._engine = runtimes.require_installed(self.runtime)
-        self._file = source.file(self._engine.FORMAT)
+        self.file = source.file(self._engine.FORMAT)
         self._input = plugins.load("noria.inputs", row.INPUT)
-        settings = self._input.Settings.model_validate(source.manifest.input)
-        self._read = self._input.open_reader(settings, source.input_files())
+        settings = input_settings or self._input.Settings.model_validate(source.manifest.input)
+        self._read = self._input.open_batch_reader(settings, source.input_files())
         self._answer = plugins.load("noria.answers", row.ANSWER)
         self._workers = workers or default_threads()
         self._local = threading.local()
@@ -95,40 +104,49 @@ class Predictor:
 
     def run(self, chunk: Sequence[Input]) -> list[Result]:
         """Answer a few inputs in the calling thread."""
-        prepared = [self._prepare(one) for one in chunk]
-        rows = iter(self._rows([value for value in prepared if not isinstance(value, str)]))
+        prepared = self._prepared(chunk)
+        rows = iter(self.outcomes([value for value in prepared if not isinstance(value, str)]))
         outcomes = [value if isinstance(value, str) else next(rows) for value in prepared]
         return [
             Result(one.name, None, outcome) if isinstance(outcome, str) else Result(one.name, outcome)
             for one, outcome in zip(chunk, outcomes, strict=True)
         ]
 
-    def _rows(self, batch: list[Any]) -> list[NDArray[np.float32] | str]:
-        """Return scores, or the reason why the engine itself refuses an input; the others of its batch go on."""
+    def prepare(self, inputs: Sequence[bytes]) -> list[Any]:
+        """Return for the bytes of each input what the engine accepts, or why it is refused (a text)."""
+        arrays = self._read(inputs)  # also where the engine decodes by itself: one validator guards every door
+        accepted = arrays if self.takes_arrays else inputs
+        return [
+            str(array) if isinstance(array, UnreadableInputError) else given
+            for array, given in zip(arrays, accepted, strict=True)
+        ]
+
+    def outcomes(self, batch: Sequence[Any]) -> list[NDArray[np.float32] | str]:
+        """Return scores (C,), or the reason why the engine itself refuses an input; the others of its batch go on.
+
+        Args:
+            batch: what `prepare` returns, or arrays (see `takes_arrays`).
+        """
         if not batch:
             return []
         try:
-            return list(self._scores(batch))
+            return list(self._scores(list(batch)))
         except UnreadableInputError as error:
-            return [str(error)] if len(batch) == 1 else [row for one in batch for row in self._rows([one])]
+            return [str(error)] if len(batch) == 1 else [row for one in batch for row in self.outcomes([one])]
 
-    def _prepare(self, one: Input) -> Any:
-        """Return what the engine accepts, or the reason (text) why there is nothing to run."""
-        try:
-            data = bytes_of(one)
-            # Also where the engine decodes by itself: one validator guards every door.
-            array = self._read(data)
-        except UnreadableInputError as error:
-            return str(error)
-        return data if self._engine.ACCEPTS == "bytes" else array
+    def _prepared(self, chunk: Sequence[Input]) -> list[Any]:
+        """Return for each input what the engine accepts, or the reason (text) why there is nothing to run."""
+        found = [_bytes_or_reason(one) for one in chunk]
+        prepared = iter(self.prepare([data for data in found if isinstance(data, bytes)]))
+        return [next(prepared) if isinstance(data, bytes) else data for data in found]
 
     def _scores(self, batch: list[Any]) -> NDArray[np.float32]:
         if self._engine.PARALLEL:
             if not hasattr(self._local, "session"):
-                self._local.session = self._engine.open_session(self._file, 1)
+                self._local.session = self._engine.open_session(self.file, 1)
             return np.asarray(self._local.session.run(batch), np.float32)
         with self._lock:
-            self._shared = self._shared or self._engine.open_session(self._file, self._workers)
+            self._shared = self._shared or self._engine.open_session(self.file, self._workers)
             return np.asarray(self._shared.run(batch), np.float32)
 
 
@@ -155,6 +173,13 @@ def bytes_of(one: Input) -> bytes:
         UnreadableInputError: there is no such file, it is too large, or it cannot be read.
     """
     return one.source if isinstance(one.source, bytes) else _read(one.source)
+
+
+def _bytes_or_reason(one: Input) -> bytes | str:
+    try:
+        return bytes_of(one)
+    except UnreadableInputError as error:
+        return str(error)
 
 
 def files_below(paths: Iterable[Path]) -> Iterator[Input]:

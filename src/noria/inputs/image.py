@@ -13,7 +13,7 @@ import io
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -31,15 +31,21 @@ from PIL.WebPImagePlugin import WebPImageFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from noria.errors import UnreadableInputError
+from noria.inputs._image_strangers import name_of_stranger
 from noria.inputs._image_variants import variants as variants  # offered by every member of the shelf
 
 Fit = Literal["stretch", "pad", "crop"]
 Resample = Literal["bilinear", "bicubic"]
+BatchReader = Callable[[Sequence[bytes]], list[NDArray[np.uint8] | UnreadableInputError]]
 Size = tuple[int, int]  # width, height, as Pillow counts
 
 SUPPORTED: Final = "JPEG, PNG, WebP, BMP, GIF, TIFF"
 NOUN: Final = ("picture", "pictures")
 STANDARD_INPUT: Final = "files"
+INPUT_NAME: Final = "image_bytes"
+ARRAY_NAME: Final = "images"
+ARRAY_DTYPE: Final = "float32"
+MEDIA_TYPE: Final = "image/"
 AT_ONCE: Final = 1
 PREVIEW_SIDE: Final = 160
 PAD_GREY: Final = 127
@@ -115,6 +121,16 @@ def open_reader(settings: Settings, files: Mapping[str, bytes]) -> Callable[[byt
     return functools.partial(read, settings=settings)
 
 
+def open_batch_reader(settings: Settings, files: Mapping[str, bytes]) -> BatchReader:
+    """Return what reads a few pictures, and refuses those that it must."""
+    return lambda pictures: [_read_or_refusal(data, settings) for data in pictures]
+
+
+def array_shape(settings: Settings) -> tuple[int | None, ...]:
+    """Return the shape of a picture as a model takes it: (height, width, 3)."""
+    return settings.height, settings.width, 3
+
+
 def preview(data: bytes) -> bytes:
     """Return a thumbnail for a report, as JPEG."""
     return encode_preview(data, PREVIEW_SIDE)
@@ -136,6 +152,13 @@ def encode_preview(data: bytes, side: int) -> bytes:
         target = io.BytesIO()
         preview.save(target, "JPEG", quality=80)
         return target.getvalue()
+
+
+def _read_or_refusal(data: bytes, settings: Settings) -> NDArray[np.uint8] | UnreadableInputError:
+    try:
+        return read(data, settings)
+    except UnreadableInputError as error:
+        return error
 
 
 # Geometry, in whole numbers so that the exported graph computes the very same.
@@ -179,39 +202,6 @@ _OPENERS: dict[bytes, _Opener] = {
     b"II+\0": TiffImageFile,
     b"MM\0+": TiffImageFile,
 }
-
-# What else people put among pictures: bytes to find, at which offset, and what to call it.
-_STRANGERS: tuple[tuple[int, bytes, str], ...] = (
-    (4, b"ftypavif", "an AVIF picture"),
-    (4, b"ftypavis", "an AVIF animation"),
-    (4, b"ftyphe", "a HEIC picture"),
-    (4, b"ftypmif1", "a HEIF picture"),
-    (4, b"ftypmsf1", "a HEIF animation"),
-    (4, b"ftyp", "a video"),
-    (0, b"\x1a\x45\xdf\xa3", "a video"),
-    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
-    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
-    (0, b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
-    (0, b"\xff\x0a", "a JPEG XL picture"),
-    (0, b"8BPS", "a Photoshop document"),
-    (0, b"DDS ", "a DDS texture"),
-    (0, b"qoif", "a QOI picture"),
-    (0, b"icns", "an Apple icon"),
-    (0, b"\0\0\1\0", "a Windows icon"),
-    (0, b"\0\0\2\0", "a Windows cursor"),
-    (0, b"\x76\x2f\x31\x01", "an OpenEXR picture"),
-    (0, b"%PDF", "a PDF document"),
-    (0, b"<svg", "an SVG drawing"),
-    (0, b"<?xml", "an XML document"),
-    (0, b"<!DOCTYPE", "a web page"),
-    (0, b"<html", "a web page"),
-    (0, b"PK\3\4", "a ZIP archive"),
-    (0, b"\x1f\x8b", "a gzip archive"),
-    *((0, b"P%d" % number + space, "a PPM picture") for number in range(1, 8) for space in (b"\n", b" ", b"\r", b"\t")),
-    *((0, b"P" + letter + b"\n", "a PFM picture") for letter in (b"f", b"F")),
-    (4, b"\x11\xaf", "an FLI animation"),
-    (4, b"\x12\xaf", "an FLI animation"),
-)
 
 # A progressive JPEG is gone over once a scan. More work than this many scans of the largest picture is an attack.
 _MAX_SCANS = 50
@@ -284,8 +274,7 @@ def _opener(data: bytes) -> _Opener:
             return opener
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return WebPImageFile
-    name = next((name for at, magic, name in _STRANGERS if data.startswith(magic, at)), "not a picture")
-    raise UnreadableInputError(f"{name}; supported: {SUPPORTED}")
+    raise UnreadableInputError(f"{name_of_stranger(data)}; supported: {SUPPORTED}")
 
 
 def _webp_canvas(data: bytes) -> Size:

@@ -15,7 +15,7 @@ import hashlib
 import io
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -34,6 +34,10 @@ from noria.inputs._words import tokens, without_line_breaks
 
 NOUN: Final = ("text", "texts")
 STANDARD_INPUT: Final = "lines"
+INPUT_NAME: Final = "input_text"
+ARRAY_NAME: Final = "token_ids"
+ARRAY_DTYPE: Final = "int32"
+MEDIA_TYPE: Final = "text/"
 AT_ONCE: Final = 64
 PREVIEW_CHARACTERS: Final = 300
 VARIANT_CHARACTERS: Final = 10_000
@@ -42,6 +46,7 @@ SHORTEST_ROW: Final = 16
 UNKNOWN: Final = 1  # in a sequence
 
 Reader = Callable[[bytes], NDArray[np.int32]]
+BatchReader = Callable[[Sequence[bytes]], list[NDArray[np.int32] | UnreadableInputError]]
 BulkReader = Callable[[Iterable[bytes]], Rows]
 
 
@@ -111,12 +116,23 @@ def open_reader(settings: Settings, files: Mapping[str, bytes]) -> Reader:
 
     def read_one(data: bytes) -> NDArray[np.int32]:
         (part,) = _ngrams.encode([_readable_tokens(data, settings)], read.id_of)
-        row = read.finish(part).values
-        padded = np.zeros(_padded_length(len(row), settings), np.int32)
-        padded[: len(row)] = row
-        return padded
+        return _padded(read.finish(part).values, settings)
 
     return read_one
+
+
+def open_batch_reader(settings: Settings, files: Mapping[str, bytes]) -> BatchReader:
+    """Return what reads a few texts at once, several times as fast as one by one, and refuses those that it must."""
+    read = _open_rows(settings, files)
+
+    def read_batch(texts: Sequence[bytes]) -> list[NDArray[np.int32] | UnreadableInputError]:
+        words = [_tokens_or_refusal(data, settings) for data in texts]
+        readable = [one for one in words if isinstance(one, list)]
+        rows = read.finish(_ngrams.joined(list(_ngrams.encode(readable, read.id_of))))
+        place = iter(range(len(rows)))
+        return [_padded(rows[next(place)], settings) if isinstance(one, list) else one for one in words]
+
+    return read_batch
 
 
 def open_bulk_reader(settings: Settings, files: Mapping[str, bytes]) -> BulkReader:
@@ -156,6 +172,11 @@ def feature_names(files: Mapping[str, bytes], features: Iterable[int]) -> list[s
     """Return the n-grams with these indices, the words of each with spaces between."""
     words, keys = words_of(files), keys_of(files)
     return [" ".join(words[number - 1] for number in _ngrams.words_of_ngram(index, keys)) for index in features]
+
+
+def array_shape(settings: Settings) -> tuple[int | None, ...]:
+    """Return the shape of a text as a model takes it: (length,), None where texts differ."""
+    return (settings.length if settings.encoding == "sequence" else None,)
 
 
 def preview(data: bytes) -> str:
@@ -218,6 +239,19 @@ def _readable_tokens(data: bytes, settings: Settings) -> list[str]:
     if not words:
         raise UnreadableInputError(f"it has no word or sign ({len(data):,} bytes)" if data else "empty: 0 bytes")
     return words
+
+
+def _tokens_or_refusal(data: bytes, settings: Settings) -> list[str] | UnreadableInputError:
+    try:
+        return _readable_tokens(data, settings)
+    except UnreadableInputError as error:
+        return error
+
+
+def _padded(row: NDArray[np.int32], settings: Settings) -> NDArray[np.int32]:
+    padded = np.zeros(_padded_length(len(row), settings), np.int32)
+    padded[: len(row)] = row
+    return padded
 
 
 def _most_frequent(words: list[str], frequency: NDArray[np.int64], min_count: int) -> list[str]:

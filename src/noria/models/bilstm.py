@@ -20,7 +20,7 @@ def card(name: str) -> ModelCard:
     return ModelCard(
         name=name,
         input="text",
-        settings={"encoding": "sequence"},
+        settings={"encoding": "sequence", "length": 400},
         strategy="scratch",
         parameters=None,
         licence="none needed",
@@ -44,8 +44,9 @@ def build_network(name: str, *, vocabulary_size: int, length: int, num_classes: 
     card(name)
     ids = keras.Input((length,), dtype="int32", name="ids")
     words = layers.Embedding(vocabulary_size, 64, mask_zero=True, name="words")(ids)
+    words = layers.SpatialDropout1D(0.4)(words)  # without it the network knows its texts by heart in three epochs
     read = layers.Bidirectional(layers.LSTM(64, return_sequences=True), name="first")(words)
     read = layers.Bidirectional(layers.LSTM(32), name="second")(layers.Dropout(0.3)(read))
-    hidden = layers.Dense(24, activation="relu", name="hidden")(layers.Dropout(0.3)(read))
+    hidden = layers.Dense(24, activation="relu", name="hidden")(layers.Dropout(0.5)(read))
     scores = layers.Dense(num_classes, activation="softmax", name="scores")(hidden)
     return keras.Model(ids, scores, name=name)

@@ -34,7 +34,6 @@ PACKED_TEXT = 2**17  # zlib makes at most 1,032 times as much of it
 OVER_WHITE = 2**20  # pixels that are laid over white at once
 SKIPPED = 2**12  # bytes of a GIF that are stepped through at once
 
-INPUT_NAME, ARRAY_NAME = "image_bytes", "images"
 SUPPORTED = "JPEG, PNG, WebP, GIF and BMP (uncompressed, 1, 4, 8, 24 or 32 bits)"
 
 

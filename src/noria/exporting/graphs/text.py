@@ -17,8 +17,6 @@ from noria.inputs._unicode import foldings
 from noria.inputs._words import LINE_BREAK
 from noria.inputs.text import SHORTEST_ROW, UNKNOWN, Settings, keys_of, words_of
 
-INPUT_NAME, ARRAY_NAME = "input_text", "token_ids"
-
 _PAGE_BITS = 7  # code points on a page of the table: most pages are equal, and one of them is kept
 
 

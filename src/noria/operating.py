@@ -1,0 +1,206 @@
+"""The verbs of those who run models: serve, versions, key. Added to the command line beside the pipeline's verbs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+
+from noria.errors import ConfigError, MissingExtraError
+from noria.standard_output import say, say_line, write
+from noria.terminal import stderr_console
+
+if TYPE_CHECKING:
+    from noria.serving.server import Addresses
+    from noria.serving.service import Service
+    from noria.serving.settings import ServeConfig
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+
+def serve(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME=]BUNDLE|MODELS...",
+            help="Bundles, or folders of numbered versions (1, 2, ...), each a bundle or a SavedModel.",
+        ),
+    ] = None,
+    http: Annotated[int | None, typer.Option(help="Port; 0: any. \\[default: 8501]", show_default=False)] = None,
+    grpc: Annotated[
+        int | None, typer.Option(help="Port; 0: any, -1: none. \\[default: 8500]", show_default=False)
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="0.0.0.0: reachable from outside. \\[default: 127.0.0.1]", show_default=False)
+    ] = None,
+    runtime: Annotated[
+        str | None, typer.Option(help="The engine. \\[default: the fastest that passed `verify`]", show_default=False)
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="A TOML file: models, limits, keys, TLS.")] = None,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="On one port; metrics are added up.")] = 1,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Answers of lower confidence are marked as not sure.")
+    ] = None,
+    trial_tls: Annotated[bool, typer.Option("--trial-tls", help="HTTPS with a certificate made for this run.")] = False,
+    log: Annotated[Path | None, typer.Option(help="Where the lines of requests go. \\[default: stderr]")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer over HTTP and gRPC, as TensorFlow Serving does, with a page to try it at /."""
+    try:
+        from noria.serving.processes import Supervisor
+        from noria.serving.service import require_servable
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"The server's module {error.name}", "serve") from None
+    given = {"http": http, "grpc": grpc, "host": host, "log": log}
+    found = _serve_config(models or [], config, runtime, threshold, trial_tls, given)
+    if processes == 1:
+        _run_one(found, config, as_json=as_json)
+        return
+    for model in found.models:
+        require_servable(model)
+    stderr_console().print(f"{processes} processes serve on port {found.server.http}. Ctrl-C stops them.")
+    Supervisor(run_child, found, config, processes).watch()
+
+
+def run_child(config: ServeConfig, config_path: Path | None) -> None:
+    """Serve as one of several processes on a port."""
+    from noria.serving.server import run_server
+
+    run_server(config, told=_tell_nothing, config_path=config_path, shared_port=True)
+
+
+def versions(
+    models: Annotated[Path, typer.Argument(metavar="MODELS", help="A folder of numbered versions.")],
+    pin: Annotated[
+        int | None, typer.Option(metavar="N", help="Answer with this version, whatever comes later.")
+    ] = None,
+    latest: Annotated[
+        bool, typer.Option("--latest", help="Answer with the latest again; no share, no shadow.")
+    ] = False,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=N", help="Name a version: stable=3. NAME= takes a name away.")
+    ] = None,
+    share: Annotated[
+        list[str] | None, typer.Option(metavar="N=PART", help="Send this part of the traffic to a version: 4=0.1.")
+    ] = None,
+    shadow: Annotated[
+        int | None, typer.Option(metavar="N", help="Ask this version too, compare and count; 0: none.")
+    ] = None,
+    roll_back: Annotated[bool, typer.Option("--roll-back", help="Undo the last change made by this command.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say which versions of a model answer; every server that looks at the folder follows within a second."""
+    from noria.serving.routing import changed, read_routing, versions_in, write_routing
+
+    found = versions_in(models)
+    now = read_routing(models)
+    wanted = changed(
+        now, found, pin=pin, latest=latest, labels=label or [], shares=share or [], shadow=shadow, roll_back=roll_back
+    )
+    if wanted != now:
+        write_routing(models, wanted)
+    told = {"versions": found, **wanted.model_dump(mode="json", exclude={"previous"})}
+    say(as_json, told, f"Versions: {', '.join(map(str, found))}. {wanted.in_words(found)}")
+
+
+def key(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; for the log.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="predict, explain, metadata, metrics, reload. \\[default: the first three]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an API key: it is shown once; a server's config holds its hash."""
+    from pydantic import ValidationError
+
+    from noria.serving.guards.door import new_key
+    from noria.serving.settings import Key
+    from noria.tomlfile import explain
+
+    made, sha256 = new_key()
+    try:
+        entry = Key.model_validate({"name": name, "sha256": sha256, **({"scopes": scope} if scope else {})})
+    except ValidationError as error:
+        raise ConfigError(explain(error, Key)) from None
+    told = {"key": made, "name": name, "sha256": sha256, "scopes": list(entry.scopes)}
+    if as_json:
+        write(told)
+        return
+    lines = [f"{field} = {orjson.dumps(told[field]).decode()}" for field in ("name", "sha256", "scopes")]
+    stderr_console().print("The key, shown only now; send it as `Authorization: Bearer KEY`:", highlight=False)
+    say_line(made)
+    stderr_console().print("For the server's config file:\n", highlight=False)
+    stderr_console().print("\n".join(["[[keys]]", *lines]), markup=False, highlight=False, soft_wrap=True)
+
+
+def _serve_config(
+    models: list[str],
+    path: Path | None,
+    runtime: str | None,
+    threshold: float | None,
+    trial_tls: bool,
+    given: dict[str, Any],
+) -> ServeConfig:
+    """Return the config of the file, changed by what the command line gives."""
+    from pydantic import ValidationError
+
+    from noria.serving.settings import ServeConfig, load_serve_config
+    from noria.tomlfile import explain
+
+    read = load_serve_config(path) if path else ServeConfig()
+    tree = read.model_dump()
+    tree["server"] |= {name: value for name, value in given.items() if value is not None}
+    tree["tls"]["trial"] = tree["tls"]["trial"] or trial_tls
+    changes = {name: value for name, value in {"runtime": runtime, "threshold": threshold}.items() if value is not None}
+    named = [_named(told) for told in models]
+    tree["models"] = [{**one, **changes} for one in [*tree["models"], *named]]
+    if not tree["models"]:
+        raise ConfigError(
+            "There is nothing to serve: name a bundle, a folder of versions, or a --config with [[models]]."
+        )
+    try:
+        return ServeConfig.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(explain(error, ServeConfig)) from None
+
+
+def _named(told: str) -> dict[str, Any]:
+    """Return the name and the path of `NAME=PATH`, or of a path, whose last part is the name."""
+    name, separator, path = told.partition("=")
+    if separator and not Path(told).exists():
+        return {"name": name, "path": Path(path).absolute()}
+    return {"name": Path(told).absolute().name, "path": Path(told).absolute()}
+
+
+def _run_one(config: ServeConfig, path: Path | None, *, as_json: bool) -> None:
+    from noria.serving.server import run_server
+
+    run_server(config, told=_tell_as_json if as_json else _tell, config_path=path)
+
+
+def _tell(service: Service, addresses: Addresses) -> None:
+    out = stderr_console()
+    for name, model in service.models.items():
+        for number, version in model.loaded.items():
+            if version.servable:
+                out.print(f"{name}, version {number}, on {version.servable.runtime}", highlight=False)
+    grpc = f" · gRPC at {addresses.grpc}" if addresses.grpc else ""
+    out.print(f"The page and HTTP at {addresses.http}{grpc} · Ctrl-C stops.", highlight=False)
+
+
+def _tell_as_json(service: Service, addresses: Addresses) -> None:
+    told = {
+        "http": addresses.http,
+        "grpc": addresses.grpc,
+        "models": {name: sorted(model.loaded) for name, model in service.models.items()},
+    }
+    write(told)
+
+
+def _tell_nothing(service: Service, addresses: Addresses) -> None:
+    return
+
+
+VERBS = (serve, versions, key)

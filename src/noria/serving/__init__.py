@@ -1,0 +1,1 @@
+"""Bundles -> answers over HTTP and gRPC. A request walks: `http` or `grpc` -> `service` -> `versions` -> `batcher`."""

@@ -1,0 +1,120 @@
+"""Beyond TensorFlow Serving: pictures and texts posted as they are, answered with labels; explanations; cards."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.responses import Response
+
+from noria.errors import RequestError
+from noria.serving.http.door import Route, Visit, json_answer
+from noria.serving.service import Spec
+
+MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]{1,18})|/labels/(?P<label>[^/:]{1,128}))?"
+TOP = 5
+MULTIPART = "multipart/form-data"
+
+
+def routes() -> list[Route]:
+    """Return the addresses of this protocol."""
+    return [
+        Route("GET", re.compile("/v1/models"), models, "models", "metadata"),
+        Route("GET", re.compile(f"{MODEL}/card"), card, "card", "metadata"),
+        Route("POST", re.compile(f"{MODEL}:explain"), explain, "explain", "explain"),
+    ]
+
+
+def takes(media_type: str) -> bool:
+    """Tell whether a body of this type is an input as it is, and not JSON."""
+    return media_type.startswith(("image/", "text/plain")) or media_type in (MULTIPART, "application/octet-stream")
+
+
+async def answer(visit: Visit) -> Response:
+    """Answer one input, or the files of a form, each with its label and confidence or the reason why not."""
+    spec = _spec(visit)
+    top = _top(visit)
+    visit.service.model(spec.name).pick(spec.version, spec.label)  # known before the body is read
+    named = await _inputs(visit)
+    work = visit.service.answer(spec, [data for _, data in named], deadline=visit.deadline, top=top)
+    visit.version, found = await visit.unless_gone(work)
+    told = [{"input": name, **one} for (name, _), one in zip(named, found, strict=True)]
+    good = any("error" not in one for one in told)
+    whole: dict[str, Any] = {"model": spec.name, "version": visit.version, "answers": told}
+    return json_answer(whole if good else {"error": told[0]["error"], **whole}, 200 if good else 422)
+
+
+async def explain(visit: Visit) -> Response:
+    """Answer one text and say what each of its words added, in log-odds."""
+    named = await _inputs(visit)
+    if len(named) != 1:
+        raise RequestError("One text at a time is explained.")
+    told = await visit.unless_gone(visit.service.explain(_spec(visit), named[0][1], deadline=visit.deadline))
+    visit.version = told["version"]
+    return json_answer(told)
+
+
+async def models(visit: Visit) -> Response:
+    """List the models."""
+    return json_answer({"models": [_listed(visit, name) for name in visit.service.models]})
+
+
+async def card(visit: Visit) -> Response:
+    """Say what people may know of a model."""
+    return json_answer(visit.service.card(_spec(visit)))
+
+
+def _listed(visit: Visit, name: str) -> dict[str, Any]:
+    model = visit.service.models[name]
+    if not model.loaded:
+        return {"name": name, "input": None, "task": None, "ready": False}
+    told = visit.service.card(Spec(name))
+    return {"name": name, "input": told["input"], "task": told["task"], "ready": True}
+
+
+def _spec(visit: Visit) -> Spec:
+    found = visit.request.path_params
+    return Spec(found["name"], int(found["version"]) if "version" in found else None, found.get("label"))
+
+
+def _top(visit: Visit) -> int:
+    told = visit.request.query_params.get("top", str(TOP))
+    if not told.isdecimal() or not 1 <= int(told[:6]) <= 10_000:
+        raise RequestError(f"top is to be a whole number from 1 to 10,000, not {told[:20]!r}.")
+    return int(told)
+
+
+async def _inputs(visit: Visit) -> list[tuple[str, bytes]]:
+    """Return the names and the bytes of what was posted."""
+    body = await visit.body()
+    kind = visit.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != MULTIPART:
+        return [("body", body)]
+    try:
+        return await _parts(visit, body)
+    except (MultiPartException, ValueError, KeyError) as error:
+        raise RequestError(f"The form cannot be read: {str(error)[:200]}") from None
+
+
+async def _parts(visit: Visit, body: bytes) -> list[tuple[str, bytes]]:
+    limits = visit.service.config.limits
+
+    async def whole() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    parser = MultiPartParser(
+        visit.request.headers, whole(), max_files=limits.rows, max_fields=limits.rows, max_part_size=limits.body_bytes
+    )
+    parser.spool_max_size = limits.body_bytes  # it is in memory already; a read-only machine has no room for files
+    form = await parser.parse()
+    found = [
+        (value.filename or field, await value.read()) if isinstance(value, UploadFile) else (field, value.encode())
+        for field, value in form.multi_items()
+    ]
+    await form.close()
+    if not found:
+        raise RequestError("The form holds no file and no text.")
+    return found

@@ -1,0 +1,256 @@
+"""Around every request: who comes in, what it may cost, what goes out, one line in the log; errors become answers."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import re
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from time import monotonic
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from noria.errors import BusyError, NoriaError, RequestError, SlowRequestError, TooLargeError, TooManyRequestsError
+from noria.serving.guards.door import Guard, key_in
+from noria.serving.http.body import Budget, read_body
+from noria.serving.service import Service
+from noria.serving.settings import Scope as KeyScope
+
+Endpoint = Callable[["Visit"], Awaitable[Response]]
+Answer = TypeVar("Answer")
+
+SMALL = 1024  # bytes; shorter answers are not packed
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+SECURITY = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(self), geolocation=(), microphone=()",
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "media-src 'self' blob:; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+}
+
+
+@dataclass(eq=False, slots=True)
+class Visit:
+    """One request on its way through the door."""
+
+    request: Request
+    service: Service
+    budget: Budget
+    started: float = field(default_factory=monotonic)
+    model: str = ""
+    version: int = 0
+    key: str | None = None
+    body_bytes: int = 0
+    body_sha256: str = ""
+    read_seconds: float = 0.0
+
+    @property
+    def deadline(self) -> float:
+        """When nobody waits any more: as the header X-Request-Timeout says, in seconds, or the limit."""
+        limit = self.service.config.limits.request_seconds
+        told = self.request.headers.get("x-request-timeout", "")
+        try:
+            seconds = float(told) if told else limit
+        except ValueError:
+            raise RequestError(f"X-Request-Timeout is to be a number of seconds, not {told[:20]!r}.") from None
+        return self.started + max(0.0, min(seconds, limit) if seconds == seconds else 0.0)
+
+    async def body(self) -> bytes:
+        """Return the body of the request, unpacked, and remember its size and hash for the log."""
+        data = await read_body(self.request, self.service.config.limits, self.budget)
+        self.body_bytes, self.body_sha256 = len(data), hashlib.sha256(data).hexdigest()[:16]
+        self.read_seconds = monotonic() - self.started
+        return data
+
+    async def unless_gone(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """Return what `work` gives, or give it up as soon as the client has hung up."""
+        task = asyncio.ensure_future(work)
+        gone = asyncio.ensure_future(_gone(self.request))
+        try:
+            await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise ClientDisconnect
+        finally:
+            gone.cancel()
+            task.cancel()
+
+
+class Door:
+    """The ASGI application."""
+
+    def __init__(self, service: Service, guard: Guard, routes: Routes) -> None:
+        self._service = service
+        self._guard = guard
+        self._routes = routes
+        self._budget = Budget(service.config.limits.queue_bytes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        visit = Visit(Request(scope, receive), self._service, self._budget)
+        self._service.metrics.in_flight.inc()
+        method = "unknown"
+        try:
+            endpoint, method, key_scope, parameters = self._routes.find(scope["method"], scope["path"])
+            visit.model = parameters.get("name", "")
+            scope["path_params"] = parameters
+            self._admit(visit, key_scope)
+            response = await endpoint(visit)
+        except ClientDisconnect:
+            response = Response(status_code=499)
+        except Exception as error:
+            response = self._refusal(visit, error)
+        finally:
+            self._service.metrics.in_flight.dec()
+        await self._send(visit, method, response, scope, receive, send)
+
+    def _admit(self, visit: Visit, key_scope: KeyScope | None) -> None:
+        if key_scope is None or (key_scope == "metadata" and self._service.config.server.public_status):
+            return
+        headers = visit.request.headers
+        client = visit.request.client
+        key = key_in(headers.get("authorization"), headers.get("x-api-key"))
+        address = client.host if client else ""
+        visit.key = self._guard.admit(key, address, scope=key_scope, model=visit.model or None)
+
+    def _refusal(self, visit: Visit, error: Exception) -> Response:
+        """Return the answer that an error is, as TensorFlow Serving words it."""
+        if isinstance(error, HTTPException):
+            return error_answer(error.status_code, error.detail, dict(error.headers or {}))
+        if not isinstance(error, NoriaError):
+            # What nobody foresaw: the log has its kind and place, the client nothing of this machine.
+            self._service.log.write("error", kind=type(error).__name__, at=_place(error))
+            return error_answer(500, "The server failed at this request; its log says how.")
+        self._service.metrics.rejections.labels(type(error).__name__.removesuffix("Error")).inc()
+        headers = {}
+        if isinstance(error, (BusyError, TooManyRequestsError)):
+            headers["retry-after"] = str(max(1, round(error.retry_after + 0.5)))
+        if isinstance(error, (SlowRequestError, TooLargeError)):
+            headers["connection"] = "close"  # the rest of the body is not waited for
+        if error.http_status == HTTPStatus.UNAUTHORIZED:
+            headers["www-authenticate"] = "Bearer"
+        return error_answer(error.http_status, str(error), headers)
+
+    async def _send(
+        self, visit: Visit, method: str, response: Response, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        told = visit.request.headers.get("x-request-id", "")
+        request_id = told if REQUEST_ID.fullmatch(told) else uuid4().hex
+        for name, value in SECURITY.items():
+            response.headers.setdefault(name, value)
+        response.headers["x-request-id"] = request_id
+        _pack(response, visit.request.headers.get("accept-encoding", ""))
+        writing = monotonic()
+        try:
+            async with asyncio.timeout(self._service.config.limits.body_seconds):
+                await response(scope, receive, send)
+        except (OSError, TimeoutError):
+            pass  # the client has gone, or takes nothing
+        finally:
+            self._budget.give_back(scope.get("reserved", 0))
+        self._count(visit, method, response, request_id, monotonic() - writing)
+
+    def _count(self, visit: Visit, method: str, response: Response, request_id: str, write_seconds: float) -> None:
+        metrics = self._service.metrics
+        known = visit.model if visit.model in self._service.models else ""
+        metrics.requests.labels("http", method, known, str(response.status_code)).inc()
+        if visit.body_bytes:
+            metrics.stages.labels(known, "read").observe(visit.read_seconds)
+            metrics.stages.labels(known, "write").observe(write_seconds)
+        if method == "health":
+            return
+        self._service.log.write(
+            "request",
+            id=request_id,
+            protocol="http",
+            method=method,
+            model=known,
+            version=visit.version,
+            code=response.status_code,
+            milliseconds=round((monotonic() - visit.started) * 1e3, 2),
+            bytes=visit.body_bytes,
+            sha256=visit.body_sha256,
+            key=visit.key,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An address, what answers it, and what a key must be good for."""
+
+    verb: str
+    pattern: re.Pattern[str]
+    endpoint: Endpoint
+    method: str  # for log and metrics
+    scope: KeyScope | None
+
+
+class Routes:
+    """The addresses of the server, in the order in which they are tried."""
+
+    def __init__(self, *groups: list[Route]) -> None:
+        self._routes = [route for group in groups for route in group]
+
+    def find(self, verb: str, path: str) -> tuple[Endpoint, str, KeyScope | None, dict[str, str]]:
+        """Return what answers a request, and the named parts of its path.
+
+        Raises:
+            HTTPException: there is no such address (404), or not with this verb (405).
+        """
+        allowed = []
+        for route in self._routes:
+            if match := route.pattern.fullmatch(path):
+                if route.verb == verb or (verb == "HEAD" and route.verb == "GET"):
+                    parameters = {name: value for name, value in match.groupdict().items() if value is not None}
+                    return route.endpoint, route.method, route.scope, parameters
+                allowed.append(route.verb)
+        if allowed:
+            raise HTTPException(405, f"{verb} is not answered here.", {"allow": ", ".join(sorted(set(allowed)))})
+        raise HTTPException(404, f"Malformed request: {verb} {path[:100]}")
+
+
+def json_answer(value: Any, status: int = 200) -> Response:
+    """Return an answer of plain values."""
+    return Response(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS), status, media_type="application/json")
+
+
+def error_answer(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    """Return an error as TensorFlow Serving gives it."""
+    return Response(orjson.dumps({"error": message}), status, headers, media_type="application/json")
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _pack(response: Response, accepted: str) -> None:
+    """Pack a long answer for a client that can unpack it."""
+    if len(response.body) < SMALL or "gzip" not in accepted or "content-encoding" in response.headers:
+        return
+    response.body = gzip.compress(response.body, compresslevel=3, mtime=0)
+    response.headers["content-length"] = str(len(response.body))
+    response.headers["content-encoding"] = "gzip"
+    response.headers["vary"] = "Accept-Encoding"
+
+
+def _place(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}" if trace else ""

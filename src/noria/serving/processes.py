@@ -1,0 +1,111 @@
+"""Several server processes on one port, watched over: one that dies is started again, the others go on meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from time import monotonic
+
+from noria.errors import NoriaError
+from noria.serving.settings import ServeConfig
+
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+SOON = 5.0  # seconds; a process that dies sooner than that, several times, will not live
+MOST_EARLY_DEATHS = 3
+PAUSE = 0.2
+
+Run = Callable[[ServeConfig, Path | None], None]  # what a process does; importable by name
+
+
+class Supervisor:
+    """The parent of the server processes."""
+
+    def __init__(self, run: Run, config: ServeConfig, config_path: Path | None, count: int) -> None:
+        self._run = run
+        self._config = config
+        self._config_path = config_path
+        self._count = count
+        self._context = get_context("spawn")
+        self._children: dict[int, tuple[BaseProcess, float]] = {}
+        self._early_deaths = 0
+        self._stopping = threading.Event()
+
+    def watch(self) -> None:
+        """Keep the processes running until SIGTERM or SIGINT; hand on SIGHUP.
+
+        Raises:
+            NoriaError: they die as soon as they are started.
+        """
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(stop, lambda *_: self._stopping.set())
+        signal.signal(signal.SIGHUP, lambda *_: self._signal_all(signal.SIGHUP))
+        with tempfile.TemporaryDirectory(prefix="noria-metrics-") as folder, _reserved(self._config) as config:
+            os.environ[SHARED_FOLDER] = folder  # read when the children import the metrics
+            self._config = config
+            try:
+                for number in range(self._count):
+                    self._start(number)
+                while not self._stopping.wait(PAUSE):
+                    self._replace_the_dead(folder)
+            finally:
+                self._signal_all(signal.SIGTERM)
+                for child, _ in self._children.values():
+                    child.join()
+
+    def _start(self, number: int) -> None:
+        child = self._context.Process(target=self._run, args=(self._config, self._config_path), name=f"noria-{number}")
+        child.start()
+        self._children[number] = (child, monotonic())
+
+    def _replace_the_dead(self, folder: str) -> None:
+        for number, (child, started) in list(self._children.items()):
+            if child.is_alive():
+                continue
+            self._early_deaths = self._early_deaths + 1 if monotonic() - started < SOON else 0
+            if self._early_deaths > MOST_EARLY_DEATHS:
+                raise NoriaError(f"The server processes end as soon as they are started (exit code {child.exitcode}).")
+            for left in Path(folder).glob(f"gauge_live*_{child.pid}.db"):
+                left.unlink(missing_ok=True)  # what a dead process had waiting no longer counts
+            self._start(number)
+
+    def _signal_all(self, number: int) -> None:
+        for child, _ in self._children.values():
+            if child.is_alive() and child.pid:
+                os.kill(child.pid, number)
+
+
+class _reserved:  # noqa: N801 - used as a function
+    """Hold the ports, so that each process finds them, also where any free one was asked for."""
+
+    def __init__(self, config: ServeConfig) -> None:
+        self._config = config
+        self._sockets: list[socket.socket] = []
+
+    def __enter__(self) -> ServeConfig:
+        server = self._config.server
+        ports = {"http": self._hold(server.http)}
+        if server.grpc >= 0:
+            ports["grpc"] = self._hold(server.grpc)
+        return self._config.model_copy(update={"server": server.model_copy(update=ports)})
+
+    def __exit__(self, *_: object) -> None:
+        for one in self._sockets:
+            one.close()
+
+    def _hold(self, port: int) -> int:
+        host = self._config.server.host
+        held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        self._sockets.append(held)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            held.bind((host, port))
+        except OSError as error:
+            raise NoriaError(f"The address {host}:{port} cannot be used: {error.strerror}.") from None
+        return int(held.getsockname()[1])

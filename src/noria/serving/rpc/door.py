@@ -1,0 +1,134 @@
+"""Around every gRPC call: who comes in, how long it may take, one line in the log; errors become status codes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+import grpc
+
+from noria.errors import BusyError, NoriaError, TooManyRequestsError
+from noria.serving.guards.door import Guard, key_in
+from noria.serving.protos import message
+from noria.serving.service import Service, Spec
+from noria.serving.settings import Scope
+
+CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    422: grpc.StatusCode.INVALID_ARGUMENT,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """One call on its way through the door."""
+
+    service: Service
+    deadline: float
+    version: int = 0
+    started: float = field(default_factory=monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What answers a method, from which message to which, and what a key must be good for."""
+
+    answer: Callable[[Call, Any], Awaitable[Any]]
+    request: str
+    response: str
+    scope: Scope
+
+
+def handler(service: Service, guard: Guard, name: str, method: Method) -> Any:
+    """Return the handler of a method, as gRPC wants it."""
+    requests = message(f"tensorflow.serving.{method.request}")
+
+    async def answer(data: bytes, context: Any) -> bytes:
+        call = Call(service, monotonic() + _seconds(service, context))
+        model, key, code = "", None, grpc.StatusCode.OK
+        try:
+            request = _parsed(requests, data)
+            model = request.model_spec.name if hasattr(request, "model_spec") else ""
+            key = _admit(service, guard, context, method.scope, model)
+            told: bytes = (await method.answer(call, request)).SerializeToString()
+            return told
+        except NoriaError as error:
+            code = CODES.get(error.http_status, grpc.StatusCode.INTERNAL)
+            if isinstance(error, (BusyError, TooManyRequestsError)):
+                context.set_trailing_metadata((("retry-after", str(max(1, round(error.retry_after + 0.5)))),))
+            await context.abort(code, str(error))
+        except grpc.aio.AbortError:
+            raise
+        except Exception as error:
+            code = grpc.StatusCode.INTERNAL
+            service.log.write("error", kind=type(error).__name__, at=name)
+            await context.abort(code, "The server failed at this request; its log says how.")
+        finally:
+            _count(call, name, model if model in service.models else "", code, data, key)
+        raise AssertionError("abort always raises")
+
+    return grpc.unary_unary_rpc_method_handler(answer)  # bytes in and out: bad messages are answered, too
+
+
+def spec_of(model_spec: Any) -> Spec:
+    """Return which model a request is for."""
+    choice = model_spec.WhichOneof("version_choice")
+    version = model_spec.version.value if choice == "version" else None
+    label = model_spec.version_label if choice == "version_label" else None
+    return Spec(model_spec.name, version, label, model_spec.signature_name)
+
+
+def _parsed(requests: Any, data: bytes) -> Any:
+    from google.protobuf.message import DecodeError
+
+    from noria.errors import RequestError
+
+    try:
+        return requests.FromString(data)
+    except DecodeError:
+        raise RequestError("The request is no message of the kind that this method takes.") from None
+
+
+def _seconds(service: Service, context: Any) -> float:
+    limit = service.config.limits.request_seconds
+    left = context.time_remaining()
+    return limit if left is None else max(0.0, min(left, limit))
+
+
+def _admit(service: Service, guard: Guard, context: Any, scope: Scope, model: str) -> str | None:
+    if scope == "metadata" and service.config.server.public_status:
+        return None
+    told = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
+    key = key_in(told.get("authorization"), told.get("x-api-key"))
+    # "ipv4:127.0.0.1:1234" or "ipv6:[::1]:1234"; without the port, which changes with every connection
+    address = context.peer().partition(":")[2].rpartition(":")[0]
+    return guard.admit(key, address.strip("[]"), scope=scope, model=model or None)
+
+
+def _count(call: Call, method: str, model: str, code: Any, data: bytes, key: str | None) -> None:
+    call.service.metrics.requests.labels("grpc", method, model, code.name).inc()
+    call.service.log.write(
+        "request",
+        id=uuid4().hex,
+        protocol="grpc",
+        method=method,
+        model=model,
+        version=call.version,
+        code=code.name,
+        milliseconds=round((monotonic() - call.started) * 1e3, 2),
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest()[:16],
+        key=key,
+    )

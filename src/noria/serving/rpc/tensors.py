@@ -1,0 +1,95 @@
+"""`TensorProto` <-> arrays, with nothing allocated that the message does not hold.
+
+Source: tensorflow/core/framework/tensor.proto
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.errors import RequestError
+from noria.serving.protos import message
+from noria.serving.tensors import DTYPES, dtype_of
+
+MOST_DIMENSIONS: Final = 32
+MOST_REPEATED: Final = 2**24  # values that one value may stand for: the last value of a list is repeated to the end
+
+_NAMES: Final = {number: name for name, (number, _) in DTYPES.items()}
+_FIELDS: Final = {
+    "DT_FLOAT": "float_val",
+    "DT_DOUBLE": "double_val",
+    "DT_INT32": "int_val",
+    "DT_UINT8": "int_val",
+    "DT_INT16": "int_val",
+    "DT_INT8": "int_val",
+    "DT_UINT16": "int_val",
+    "DT_STRING": "string_val",
+    "DT_INT64": "int64_val",
+    "DT_BOOL": "bool_val",
+    "DT_HALF": "half_val",
+    "DT_UINT32": "uint32_val",
+    "DT_UINT64": "uint64_val",
+}
+
+
+def to_array(tensor: Any, name: str) -> NDArray[Any]:
+    """Return the array of a TensorProto; strings as an object array of bytes.
+
+    Raises:
+        RequestError: its type is not served, or its content does not fill its shape.
+    """
+    dtype = _NAMES.get(tensor.dtype)
+    if dtype is None:
+        raise RequestError(f"Input {name!r}: tensors of the type {tensor.dtype} are not served.")
+    shape = tuple(side.size for side in tensor.tensor_shape.dim)
+    if tensor.tensor_shape.unknown_rank or len(shape) > MOST_DIMENSIONS or any(side < 0 for side in shape):
+        raise RequestError(f"Input {name!r}: its shape is not known.")
+    count = prod(shape)
+    kind = np.dtype(DTYPES[dtype][1])
+    if tensor.tensor_content:
+        if dtype == "DT_STRING" or count * kind.itemsize != len(tensor.tensor_content):
+            raise RequestError(f"Input {name!r}: tensor_content does not fill the shape {list(shape)}.")
+        return np.frombuffer(tensor.tensor_content, kind.newbyteorder("<")).astype(kind).reshape(shape)
+    values = getattr(tensor, _FIELDS[dtype])
+    if len(values) > count or (count and not values) or (len(values) < count and count > MOST_REPEATED):
+        raise RequestError(f"Input {name!r}: {len(values):,} values do not fill the shape {list(shape)}.")
+    return _filled(values, dtype, kind, count, name).reshape(shape)
+
+
+def to_tensor(array: NDArray[Any]) -> Any:
+    """Return the TensorProto of an array."""
+    dtype = dtype_of(array)
+    made = message("tensorflow.TensorProto")(dtype=DTYPES[dtype][0])
+    made.tensor_shape.SetInParent()
+    for side in array.shape:
+        made.tensor_shape.dim.add(size=side)
+    if dtype == "DT_STRING":
+        made.string_val.extend(one.encode() if isinstance(one, str) else one for one in array.reshape(-1).tolist())
+    else:
+        kind = np.dtype(DTYPES[dtype][1]).newbyteorder("<")
+        made.tensor_content = np.ascontiguousarray(array, kind).tobytes()
+    return made
+
+
+def _filled(values: Any, dtype: str, kind: np.dtype[Any], count: int, name: str) -> NDArray[Any]:
+    """Return (count,): the values, the last one repeated."""
+    array: NDArray[Any] = np.empty(count, kind)
+    if not count:
+        return array
+    if dtype == "DT_HALF":
+        given = np.array([value & 0xFFFF for value in values], np.uint16).view(np.float16)
+    elif dtype == "DT_STRING":
+        given = np.empty(len(values), np.object_)
+        given[:] = list(values)
+    else:
+        try:
+            given = np.array(values, kind)
+        except OverflowError:
+            raise RequestError(f"Input {name!r}: a value is too large for {dtype}.") from None
+    array[: len(given)] = given
+    array[len(given) :] = given[-1]
+    return array

@@ -1,0 +1,33 @@
+"""Shelf: what can be served, each opened from one folder.
+
+A member offers `recognises(path)`, `candidates(path, runtime)`: the names of the engines to try, the best first, and
+`open_servable(path, runtime, limits) -> Servable`. What a Servable offers is in `serving/contracts.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+from noria import plugins
+from noria.errors import ArtifactError
+
+SHELF = "noria.serving.servables"
+
+
+def find(path: Path) -> ModuleType | None:
+    """Return the member that can open a folder, or None."""
+    members = (plugins.load(SHELF, name) for name in plugins.names(SHELF))
+    return next((member for member in members if member.recognises(path)), None)
+
+
+def require(path: Path) -> ModuleType:
+    """Return the member that can open a folder.
+
+    Raises:
+        ArtifactError: there is nothing there that can be served.
+    """
+    if found := find(path):
+        return found
+    state = "does not exist" if not path.exists() else "holds neither"
+    raise ArtifactError(f"Expected a bundle (`noria export` makes one) or a SavedModel, but {path} {state}.")

@@ -1,0 +1,223 @@
+"""One server process: HTTP and gRPC on one event loop, signals, and an end that drops nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import ssl
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from noria.errors import ConfigError, NoriaError, UserError
+from noria.serving.guards.certificate import write_trial_certificate
+from noria.serving.guards.connections import protocol_with
+from noria.serving.guards.door import Guard
+from noria.serving.http.app import application
+from noria.serving.service import Service, require_servable
+from noria.serving.settings import ServeConfig, load_serve_config
+from noria.serving.telemetry import LinesLog
+
+if TYPE_CHECKING:
+    from noria.serving.rpc import GrpcServer
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a server listens."""
+
+    http: str
+    grpc: str | None
+
+
+Told = Callable[[Service, Addresses], None]
+
+
+def run_server(config: ServeConfig, *, told: Told, config_path: Path | None = None, shared_port: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP looks for new versions and reads the config's models again.
+
+    Args:
+        told: is called once everything answers.
+        config_path: where the models are read again on SIGHUP.
+        shared_port: several processes listen on the same port.
+
+    Raises:
+        UserError: a port is taken, a certificate cannot be read, or nothing can be served.
+    """
+    for model in config.models:
+        require_servable(model)
+    with ExitStack() as stack:
+        log = LinesLog(config.server.log)
+        stack.callback(log.close)
+        journal = log if config.server.journal is None else LinesLog(config.server.journal)
+        listening = stack.enter_context(_listening(config.server.host, config.server.http, shared_port))
+        tls = _tls(config, stack)
+        server = _Server(config, log, journal, listening, tls, told, config_path)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(server.run())
+
+
+class _Server:
+    """What belongs to one run of the event loop."""
+
+    def __init__(
+        self,
+        config: ServeConfig,
+        log: LinesLog,
+        journal: LinesLog,
+        listening: socket.socket,
+        tls: tuple[Path, Path] | None,
+        told: Told,
+        config_path: Path | None,
+    ) -> None:
+        self._config = config
+        self._listening = listening
+        self._tls = tls
+        self._told = told
+        self._config_path = config_path
+        self._service = Service(config, log=log, journal=journal)
+        self._guard = Guard(config.keys, config.rate)
+        self._http = _Uvicorn(self._uvicorn_config())
+        self._stopping = asyncio.Event()
+        self._reloads: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Start everything, wait for the signal to stop, let requests end."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        await self._service.start()
+        _require_some_model(self._service)
+        http = loop.create_task(self._http.serve(sockets=[self._listening]))
+        grpc = await self._start_grpc()
+        while not (self._http.started or http.done()):
+            await asyncio.sleep(0.002)
+        self._told(self._service, self._addresses(grpc.port if grpc else None))
+        stopping = loop.create_task(self._stopping.wait())
+        await asyncio.wait({http, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        self._service.draining = True  # /readyz says so; what has begun is finished
+        self._http.should_exit = True
+        if grpc:
+            await grpc.stop(self._config.server.drain_seconds)
+        await http
+        await self._service.close()
+
+    async def _start_grpc(self) -> GrpcServer | None:
+        settings = self._config.server
+        if settings.grpc < 0:
+            return None
+        from noria.serving.rpc import start_grpc
+
+        return await start_grpc(
+            self._service, self._guard, address=f"{settings.host}:{settings.grpc}", credentials=self._grpc_credentials()
+        )
+
+    def _grpc_credentials(self) -> Any:
+        if self._tls is None:
+            return None
+        import grpc
+
+        certificate, key = (path.read_bytes() for path in self._tls)
+        return grpc.ssl_server_credentials([(key, certificate)])
+
+    def _uvicorn_config(self) -> uvicorn.Config:
+        limits = self._config.limits
+        return uvicorn.Config(
+            application(self._service, self._guard),
+            http=protocol_with(limits.header_seconds),
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=limits.connections,
+            timeout_keep_alive=max(1, round(limits.idle_seconds)),
+            timeout_graceful_shutdown=max(1, round(self._config.server.drain_seconds)),
+            backlog=2048,
+            ssl_certfile=str(self._tls[0]) if self._tls else None,
+            ssl_keyfile=str(self._tls[1]) if self._tls else None,
+        )
+
+    def _addresses(self, grpc_port: int | None) -> Addresses:
+        host = self._config.server.host
+        shown = f"[{host}]" if ":" in host else host
+        scheme = "https" if self._tls else "http"
+        port = self._listening.getsockname()[1]
+        return Addresses(f"{scheme}://{shown}:{port}", None if grpc_port is None else f"{shown}:{grpc_port}")
+
+    def _reload(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._read_again())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _read_again(self) -> None:
+        """Take over the models of the config file; a file that is wrong changes nothing."""
+        try:
+            models = load_serve_config(self._config_path).models if self._config_path else None
+            await self._service.reload(models)
+        except NoriaError as error:
+            self._service.journal("reload refused", error=str(error))
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its own handling of signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextmanager
+def _listening(host: str, port: int, shared: bool) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            made.bind((host, port))
+        except OSError as error:
+            raise UserError(
+                f"The address {host}:{port} cannot be used: {error.strerror}. Choose another with --host and --http."
+            ) from None
+        made.setblocking(False)
+        yield made
+
+
+def _tls(config: ServeConfig, stack: ExitStack) -> tuple[Path, Path] | None:
+    """Return the paths of certificate and key, tried."""
+    if not config.tls.wanted:
+        return None
+    if config.tls.certificate and config.tls.key:
+        paths = config.tls.certificate, config.tls.key
+    else:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="noria-tls-")))
+        paths = write_trial_certificate(folder, config.server.host)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*paths)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"The certificate {paths[0]} with the key {paths[1]} cannot be used: {error}") from None
+    return paths
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+def _require_some_model(service: Service) -> None:
+    """Raise UserError where a model cannot be served at all, with the reason."""
+    for name, model in service.models.items():
+        if not model.loaded:
+            reasons = [one.error for one in model.status() if one.error] or ["no version was found"]
+            raise UserError(f"The model {name!r} cannot be served: {reasons[0]}")

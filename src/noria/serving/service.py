@@ -1,0 +1,351 @@
+"""What every door calls, whatever its protocol: predict, classify, answer, explain, metadata, status, reload."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from noria.errors import BusyError, DeadlineError, NotServedError, RequestError, TooLargeError
+from noria.ordered import default_threads
+from noria.serving import servables
+from noria.serving.batcher import Job
+from noria.serving.contracts import Example, Outcome, Row, Servable
+from noria.serving.servables.bundle import BundleServable, Explain
+from noria.serving.settings import ModelSettings, ServeConfig
+from noria.serving.telemetry import LinesLog, Metrics
+from noria.serving.tensors import CLASSIFY, DEFAULT_SIGNATURE, REGRESS, Signature, Tensors, require_inputs
+from noria.serving.versions import ServedModel, Version, require_loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Which model a request is for; with neither version nor label the routing decides."""
+
+    name: str
+    version: int | None = None
+    label: str | None = None
+    signature: str = ""  # empty: serving_default
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a signature gave, and which version gave it."""
+
+    name: str
+    version: int
+    signature_name: str
+    signature: Signature
+    outputs: Tensors
+
+
+class Service:
+    """The models of one server process."""
+
+    def __init__(self, config: ServeConfig, *, log: LinesLog, journal: LinesLog) -> None:
+        self.config = config
+        self.metrics = Metrics()
+        self.log = log
+        self.journal = journal.write
+        self.models: dict[str, ServedModel] = {}
+        self._shadows: set[asyncio.Task[None]] = set()
+        self._poll: asyncio.Task[None] | None = None
+        self.draining = False
+        self._reloading = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Load what the config names; then keep looking for new versions."""
+        await self.reload(self.config.models)
+        if self.config.server.poll_seconds:
+            self._poll = asyncio.get_running_loop().create_task(self._keep_looking())
+
+    async def close(self) -> None:
+        """Let every model finish what it has begun."""
+        if self._poll:
+            self._poll.cancel()
+        await asyncio.gather(*(model.close() for model in self.models.values()))
+
+    async def reload(self, models: Sequence[ModelSettings] | None = None) -> None:
+        """Serve these models from now on, or look at the folders of the present ones; what stays is not interrupted."""
+        async with self._reloading:
+            if models is not None:
+                await self._serve(models)
+            await asyncio.gather(*(model.refresh() for model in self.models.values()))
+            self._tell_versions()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every model has a version that answers, and the server is not about to stop."""
+        return not self.draining and bool(self.models) and all(model.loaded for model in self.models.values())
+
+    def model(self, name: str) -> ServedModel:
+        """Return a model by name.
+
+        Raises:
+            NotServedError: there is none.
+        """
+        if found := self.models.get(name):
+            return found
+        raise NotServedError(f"Servable not found for request: there is no model {name!r}.")
+
+    def signature(self, spec: Spec) -> tuple[str, Signature]:
+        """Return the signature that a request would call, for a door that has to read its tensors.
+
+        Raises:
+            NotServedError: there is no such model, version or label.
+            RequestError: there is no such signature.
+        """
+        servable, _ = require_loaded(self.model(spec.name).pick(spec.version, spec.label))
+        return _signature(servable, spec)
+
+    def signatures(self, spec: Spec) -> tuple[int, Mapping[str, Signature]]:
+        """Return the version that would answer, and all its signatures."""
+        version = self.model(spec.name).pick(spec.version, spec.label)
+        return version.number, require_loaded(version)[0].signatures
+
+    async def predict(self, spec: Spec, inputs: Tensors, *, deadline: float) -> Prediction:
+        """Call a signature.
+
+        Args:
+            inputs: arrays as its TensorSpecs say; strings as objects (bytes).
+            deadline: on the clock of time.monotonic; afterwards nobody waits for the answer.
+
+        Raises:
+            NotServedError, RequestError, BusyError, DeadlineError.
+        """
+        async with self._picked(spec) as version:
+            servable, _ = require_loaded(version)
+            return await self._call(spec, version, servable, inputs, deadline)
+
+    async def classify(self, spec: Spec, examples: Sequence[Example], *, deadline: float) -> Prediction:
+        """Call a signature that classifies `tf.train.Example`s: outputs `classes` and `scores`."""
+        return await self._on_examples(spec, examples, CLASSIFY, deadline)
+
+    async def regress(self, spec: Spec, examples: Sequence[Example], *, deadline: float) -> Prediction:
+        """Call a signature that gives one number for each `tf.train.Example`: output `outputs`."""
+        return await self._on_examples(spec, examples, REGRESS, deadline)
+
+    async def answer(
+        self, spec: Spec, inputs: Sequence[bytes], *, deadline: float, top: int = 5
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """Answer pictures or texts as they are; return the version, and `label` ... or `error` for each.
+
+        Raises:
+            RequestError: the model takes tensors only; and as `predict`.
+        """
+        async with self._picked(spec) as version:
+            servable, _ = require_loaded(version)
+            if not isinstance(servable, BundleServable):
+                raise RequestError(f"The model {spec.name!r} takes tensors: use the JSON form of :predict.")
+            outcomes = await self._run(spec.name, version, list(inputs), deadline)
+            threshold = self.model(spec.name).settings.threshold
+            return version.number, [
+                {"error": one} if isinstance(one, str) else servable.answer(one, top=top, threshold=threshold)
+                for one in outcomes
+            ]
+
+    async def explain(self, spec: Spec, data: bytes, *, deadline: float) -> dict[str, Any]:
+        """Answer one text, and say what each of its words added.
+
+        Raises:
+            RequestError: the model's answers cannot be explained cheaply; and as `predict`.
+        """
+        async with self._picked(spec) as version:
+            servable, _ = require_loaded(version)
+            if not isinstance(servable, BundleServable) or not servable.explains:
+                raise RequestError(f"The model {spec.name!r} explains nothing: only models of texts on n-grams do.")
+            told = (await self._run(spec.name, version, [Explain(data)], deadline))[0]
+            if isinstance(told, str):
+                raise RequestError(f"{told}.")
+            return {"model": spec.name, "version": version.number, **told.as_dict()}
+
+    def card(self, spec: Spec) -> dict[str, Any]:
+        """Return what people may know of a model: labels, scores, fingerprint, versions."""
+        model = self.model(spec.name)
+        version = model.pick(spec.version, spec.label)
+        servable, _ = require_loaded(version)
+        return {
+            **servable.card,
+            "served_as": spec.name,
+            "version": version.number,
+            "versions": [{"version": one.number, "state": one.state, "error": one.error} for one in model.status()],
+            "version_labels": model.routing.labels,
+            "threshold": model.settings.threshold,
+        }
+
+    def observe_queues(self) -> None:
+        """Bring the gauges up to date, before they are read."""
+        for name, model in self.models.items():
+            batchers = [one.batcher for one in model.loaded.values() if one.batcher]
+            self.metrics.queue_rows.labels(name).set(sum(one.waiting for one in batchers))
+            self.metrics.capacity.labels(name).set(sum(one.capacity for one in batchers))
+
+    # From here on, private.
+
+    async def _serve(self, models: Sequence[ModelSettings]) -> None:
+        wanted = {one.name: one for one in models}
+        for name in [name for name, model in self.models.items() if wanted.get(name) != model.settings]:
+            old = self.models.pop(name)
+            if name not in wanted:
+                await old.close()
+                continue
+            new = self._open(wanted[name])
+            await new.refresh()
+            self.models[name] = new
+            await old.close()
+        for name in wanted.keys() - self.models.keys():
+            self.models[name] = self._open(wanted[name])
+
+    def _open(self, settings: ModelSettings) -> ServedModel:
+        workers = self.config.server.workers or default_threads()
+        return ServedModel(settings, self.config.server, self.config.limits, workers=workers, journal=self.journal)
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(self.config.server.poll_seconds)
+            await self.reload()
+
+    def _tell_versions(self) -> None:
+        self.metrics.versions.clear()
+        for name, model in self.models.items():
+            for number in model.loaded:
+                self.metrics.versions.labels(name, str(number)).set(1)
+
+    @asynccontextmanager
+    async def _picked(self, spec: Spec) -> AsyncIterator[Version]:
+        """Hold a version, so that it is not closed before the request is answered."""
+        version = self.model(spec.name).pick(spec.version, spec.label)
+        version.in_flight += 1
+        try:
+            yield version
+        finally:
+            version.in_flight -= 1
+
+    async def _call(
+        self, spec: Spec, version: Version, servable: Servable, inputs: Tensors, deadline: float
+    ) -> Prediction:
+        name, signature = _signature(servable, spec)
+        require_inputs(signature, inputs)
+        rows = servable.rows(name, inputs)
+        outcomes = await self._run(spec.name, version, rows, deadline)
+        for place, outcome in enumerate(outcomes):
+            if isinstance(outcome, str):
+                raise RequestError(f"Instance {place}: {outcome}." if len(rows) > 1 else f"{outcome}.")
+        return Prediction(spec.name, version.number, name, signature, servable.outputs(name, outcomes))
+
+    async def _on_examples(self, spec: Spec, examples: Sequence[Example], method: str, deadline: float) -> Prediction:
+        async with self._picked(spec) as version:
+            servable, _ = require_loaded(version)
+            name = spec.signature or _first_of(servable, method)
+            found = servable.signatures.get(name)
+            if found is None or found.method != method:
+                raise RequestError(f"Expected a signature of the method {method}; {name!r} is none.")
+            inputs = servable.example_inputs(name, examples)
+            called = Spec(spec.name, spec.version, spec.label, name)
+            return await self._call(called, version, servable, inputs, deadline)
+
+    async def _run(self, model: str, version: Version, rows: list[Row], deadline: float) -> list[Outcome]:
+        """Queue rows, wait for their outcomes and count what happened."""
+        if len(rows) > self.config.limits.rows:
+            raise TooLargeError(f"{len(rows):,} inputs in one request, at most {self.config.limits.rows:,} are taken.")
+        servable, batcher = require_loaded(version)
+        try:
+            job = batcher.submit(rows, deadline)
+        except BusyError:
+            self.metrics.rejections.labels("capacity").inc()
+            raise
+        try:
+            async with asyncio.timeout(deadline - monotonic()):
+                outcomes = await job.future
+        except TimeoutError:
+            self.metrics.rejections.labels("deadline").inc()
+            raise DeadlineError("The answer was not there in time.") from None
+        finally:
+            batcher.drop(job)
+        self._count(model, version, servable, job, outcomes)
+        self._ask_shadow(model, version, rows, outcomes)
+        return outcomes
+
+    def _count(self, model: str, version: Version, servable: Servable, job: Job, outcomes: list[Outcome]) -> None:
+        if not job.rows:
+            return
+        stage = self.metrics.stages.labels
+        stage(model, "queue").observe(job.started - job.submitted)
+        stage(model, "decode").observe(job.decode_seconds)
+        stage(model, "run").observe(job.run_seconds)
+        self.metrics.batches.labels(model).observe(job.batch_rows)
+        if isinstance(servable, BundleServable):
+            scored = [one for one in outcomes if isinstance(one, np.ndarray)]
+            told = [(str(servable.labels[int(one.argmax())]), float(one.max())) for one in scored]
+            self.metrics.count_answers(model, version.number, told, servable.places)
+            if bad := sum(isinstance(one, str) for one in outcomes):
+                self.metrics.unreadable.labels(model).inc(bad)
+
+    def _ask_shadow(self, model: str, answered: Version, rows: list[Row], outcomes: list[Outcome]) -> None:
+        shadow = self.models[model].shadow() if model in self.models else None
+        if shadow is None or shadow is answered or not rows or isinstance(rows[0], Explain):
+            return
+        task = asyncio.get_running_loop().create_task(self._compare(model, shadow, rows, outcomes))
+        self._shadows.add(task)
+        task.add_done_callback(self._shadows.discard)
+
+    async def _compare(self, model: str, shadow: Version, rows: list[Row], outcomes: list[Outcome]) -> None:
+        """Ask the shadow version the same, where it has time, and count how often it agrees."""
+        if shadow.batcher is None or shadow.batcher.waiting:
+            self.metrics.shadow.labels(model, "skipped").inc(len(rows))
+            return
+        shadow.in_flight += 1
+        try:
+            job = shadow.batcher.submit(rows, monotonic() + self.config.limits.request_seconds)
+            theirs = await job.future
+        except (BusyError, DeadlineError):
+            self.metrics.shadow.labels(model, "skipped").inc(len(rows))
+            return
+        finally:
+            shadow.in_flight -= 1
+        for ours, other in zip(outcomes, theirs, strict=True):
+            self.metrics.shadow.labels(model, "agrees" if _alike(ours, other) else "differs").inc()
+
+
+def model_settings(path: Any, name: str | None = None, **settings: Any) -> ModelSettings:
+    """Return the settings of a model that was named by its path alone."""
+    return ModelSettings(name=name or path.absolute().name, path=path.absolute(), **settings)
+
+
+def require_servable(settings: ModelSettings) -> None:
+    """Raise ArtifactError where there is nothing to serve, so that a wrong path is told before the server starts."""
+    path = settings.path
+    if servables.find(path):
+        return
+    try:
+        children = [child for child in path.iterdir() if child.name.isdecimal()]
+    except OSError:
+        children = []
+    if not any(servables.find(child) for child in children):
+        servables.require(path)
+
+
+def _signature(servable: Servable, spec: Spec) -> tuple[str, Signature]:
+    name = spec.signature or DEFAULT_SIGNATURE
+    if found := servable.signatures.get(name):
+        return name, found
+    raise RequestError(f"There is no signature {name!r}. Signatures: {', '.join(sorted(servable.signatures))}.")
+
+
+def _first_of(servable: Servable, method: str) -> str:
+    if (found := servable.signatures.get(DEFAULT_SIGNATURE)) and found.method == method:
+        return DEFAULT_SIGNATURE
+    return next((name for name, one in servable.signatures.items() if one.method == method), DEFAULT_SIGNATURE)
+
+
+def _alike(ours: Outcome, other: Outcome) -> bool:
+    if isinstance(ours, str) or isinstance(other, str):
+        return isinstance(ours, str) and isinstance(other, str)
+    if isinstance(ours, Mapping):
+        return ours.keys() == other.keys() and all(np.array_equal(ours[name], other[name]) for name in ours)
+    return ours.shape == other.shape and bool(ours.argmax() == other.argmax())

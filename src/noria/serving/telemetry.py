@@ -1,0 +1,105 @@
+"""What a server tells about itself: Prometheus metrics and one JSON line a request, nothing of a request's content."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client.process_collector import ProcessCollector
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
+TENTHS = tuple(step / 10 for step in range(1, 11))
+MOST_LABELS = 200  # of a model that are counted by name; the others are counted together
+OTHERS = "(others)"
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # set before the first import, where several processes count together
+
+
+class Metrics:
+    """The counters of one server."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        if SHARED_FOLDER not in os.environ:
+            ProcessCollector(registry=self.registry)
+        kept: dict[str, Any] = {"registry": self.registry}
+        self.requests = Counter("noria_requests", "Requests.", ["protocol", "method", "model", "code"], **kept)
+        self.rejections = Counter("noria_rejections", "Requests refused, by reason.", ["reason"], **kept)
+        self.stages = Histogram(
+            "noria_stage_seconds",
+            "Seconds of a request in each stage: read, queue, decode, run, write.",
+            ["model", "stage"],
+            buckets=SECONDS,
+            **kept,
+        )
+        self.batches = Histogram("noria_batch_rows", "Rows that were run together.", ["model"], buckets=ROWS, **kept)
+        self.answers = Counter("noria_answers", "Answers, by label.", ["model", "version", "label"], **kept)
+        self.confidence = Histogram(
+            "noria_confidence", "Confidence of answers.", ["model", "version"], buckets=TENTHS, **kept
+        )
+        self.unreadable = Counter("noria_unreadable", "Inputs that could not be read.", ["model"], **kept)
+        self.shadow = Counter(
+            "noria_shadow", "Answers of a shadow version beside the real one.", ["model", "result"], **kept
+        )
+        together: dict[str, Any] = {**kept, "multiprocess_mode": "livesum"}
+        self.queue_rows = Gauge("noria_queue_rows", "Rows that wait for the engine.", ["model"], **together)
+        self.capacity = Gauge("noria_capacity_rows_per_second", "Rows the engine answers.", ["model"], **together)
+        self.in_flight = Gauge("noria_requests_in_flight", "Requests under way.", **together)
+        self.versions = Gauge(
+            "noria_model_version_available",
+            "1 for each version that answers.",
+            ["model", "version"],
+            multiprocess_mode="livemax",
+            **kept,
+        )
+
+    def exposition(self) -> bytes:
+        """Return everything in Prometheus' text format; of all processes where several serve together."""
+        if SHARED_FOLDER in os.environ:
+            together = CollectorRegistry()
+            multiprocess.MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+            return generate_latest(together)
+        return generate_latest(self.registry)
+
+    def count_answers(
+        self, model: str, version: int, told: Iterable[tuple[str, float]], places: Mapping[str, int]
+    ) -> None:
+        """Count labels and confidences, so that drift shows; `places` numbers the labels of the model."""
+        number = str(version)
+        for label, confidence in told:
+            name = label if places.get(label, MOST_LABELS) < MOST_LABELS else OTHERS
+            self.answers.labels(model, number, name).inc()
+            self.confidence.labels(model, number).observe(confidence)
+
+
+class LinesLog:
+    """JSON lines, each with its time, to a file or to standard error as it was when the log was opened.
+
+    Engines write to standard error by themselves, which is hidden while they load; this log is not.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._lock = threading.Lock()
+        self._file: IO[bytes] = (
+            os.fdopen(os.dup(2), "wb", buffering=0) if path is None else path.open("ab", buffering=0)
+        )
+
+    def write(self, event: str, **facts: Any) -> None:
+        """Append one line; a full disk or a closed pipe loses the line, not the request."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = orjson.dumps({"time": now, "event": event, **facts}, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        with self._lock:
+            try:
+                self._file.write(line)
+            except OSError:
+                return
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -2,8 +2,8 @@
 
 Every side gets the same table, trains, saves and answers in a process of its own, Noria from an empty cache. The aims:
 the default model is right on 91.5 % within 60 s from raw text to saved model, and `bilstm` on the published 87.3 %.
-`python bench/imdb.py` takes about an hour on 2 cores, most of it the two LSTMs'; stopped, it goes on from the last
-finished side.
+`python bench/imdb.py` takes 15 minutes to an hour on 2 cores, most of it the two LSTMs'; stopped, it goes on from the
+last finished side.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class Predictor:
     def prepare(self, inputs: Sequence[bytes]) -> list[Any]:
         """Return for the bytes of each input what the engine accepts, or why it is refused (a text)."""
         arrays = self._read(inputs)  # also where the engine decodes by itself: one validator guards every door
-        accepted = arrays if self.takes_arrays else inputs
+        accepted = inputs if self._engine.ACCEPTS == "bytes" else arrays
         return [
             str(array) if isinstance(array, UnreadableInputError) else given
             for array, given in zip(arrays, accepted, strict=True)

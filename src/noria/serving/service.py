@@ -198,8 +198,7 @@ class Service:
             await new.refresh()
             self.models[name] = new
             await old.close()
-        for name in wanted.keys() - self.models.keys():
-            self.models[name] = self._open(wanted[name])
+        self.models |= {name: self._open(one) for name, one in wanted.items() if name not in self.models}
 
     def _open(self, settings: ModelSettings) -> ServedModel:
         workers = self.config.server.workers or default_threads()

@@ -119,7 +119,6 @@ class ServerSettings(Section):
     public_status: bool = Field(True, description="health, status and page need no key")
     log: Path | None = Field(None, description="JSON lines of requests; by default standard error")
     journal: Path | None = Field(None, description="JSON lines of version changes; by default in the log")
-    telemetry: bool = Field(False, description="OpenTelemetry traces, as the OTEL_* variables say (extra: telemetry)")
 
 
 class ServeConfig(Section):

@@ -16,6 +16,7 @@ from noria.contracts import Parts
 from noria.errors import MissingExtraError, RequestError, VerificationError
 from noria.evaluation.agreement import disagreements
 from noria.evaluation.attribution import Attribution, exact
+from noria.inference import runtimes
 from noria.inference.predictor import Input, Predictor, usable_runtimes
 from noria.serving.contracts import Example, Servable
 from noria.serving.settings import Limits
@@ -31,7 +32,7 @@ def recognises(path: Path) -> bool:
 
 
 def candidates(path: Path, runtime: str | None) -> list[str]:
-    """Return the runtimes to try: the one asked for, or those that passed `verify`, the fastest first.
+    """Return the runtimes to try: the one asked for, or the light ones that passed `verify`, the fastest first.
 
     Raises:
         ArtifactError: the bundle is damaged.
@@ -44,7 +45,9 @@ def candidates(path: Path, runtime: str | None) -> list[str]:
     usable = [name for name in usable_runtimes(opened) if not rows.get(name, {}).get("failures")]
     if not usable:
         raise MissingExtraError(f"An engine that runs {path}", "train")
-    return sorted(usable, key=lambda name: (name not in rows, rows.get(name, {}).get("milliseconds", 0.0)))
+    # TensorFlow may be the fastest for texts; but a server has the light half only, unless there is nothing else.
+    light = [name for name in usable if runtimes.member(name).REQUIRES != "tensorflow"] or usable
+    return sorted(light, key=lambda name: (name not in rows, rows.get(name, {}).get("milliseconds", 0.0)))
 
 
 def open_servable(path: Path, runtime: str, limits: Limits) -> BundleServable:

@@ -22,7 +22,7 @@ check: $(VENV)/.dev            ## seconds: format, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 bench: $(addprefix bench-,$(BENCHES))   ## all measurements, each both sides in one run; bench-NAME for one
 
@@ -34,7 +34,7 @@ format: $(VENV)/.dev           ## put the code into its format
 	$(BIN)/ruff check --fix .
 
 clean:                         ## delete the environment and what the tools left
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "Noria needs Python 3.11, 3.12 or 3.13; none was found. Set PYTHON=/path/to/python3.12"; exit 1; }

@@ -130,9 +130,13 @@ def test_everybody_gets_their_own_answer(served: Any, photos: Path, texts_bundle
     texts = [
         f"{word}，{other}" for word in ("很好", "太差", "干净", "很吵") for other in ("推荐", "失望", "方便", "一般")
     ]
-    card = httpx.get(f"{served.http}/v1/models/photos/card").json()["runtime"]
-    alone = [answer["label"] for answer in noria.predict(bundle, files, runtime=card)]
-    alone += [answer["label"] for answer in noria.predict(texts_bundle, [text.encode() for text in texts])]
+    with served.client() as client:
+        runtimes = {name: client.get(f"/v1/models/{name}/card").json()["runtime"] for name in ("photos", "texts")}
+    alone = [answer["label"] for answer in noria.predict(bundle, files, runtime=runtimes["photos"])]
+    alone += [
+        answer["label"]
+        for answer in noria.predict(texts_bundle, [text.encode() for text in texts], runtime=runtimes["texts"])
+    ]
     work = [("photos", file.read_bytes(), "image/jpeg") for file in files]
     work += [("texts", text.encode(), "text/plain") for text in texts]
 

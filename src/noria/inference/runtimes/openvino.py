@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ RANK = 3
 # OpenVINO hands out the integers of a quantised file without their scale. That of a softmax is fixed by LiteRT's
 # quantisation specification (uint8: zero point 0), so it need not be read from the file.
 SOFTMAX_SCALE = 1 / 256
+_COMPILING = threading.Lock()  # 2026.4.1 can wait for itself for ever when two threads compile at once
 
 
 def open_session(path: Path, threads: int = 1) -> OpenVINOSession:
@@ -41,7 +43,8 @@ class OpenVINOSession:
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,
         }
-        self._model = core.compile_model(str(path), "CPU", settings)
+        with _COMPILING:
+            self._model = core.compile_model(str(path), "CPU", settings)
         self._request = self._model.create_infer_request()
         self._kind = self._model.input(0).element_type.to_dtype()
         integer = np.issubdtype(self._model.output(0).element_type.to_dtype(), np.integer)

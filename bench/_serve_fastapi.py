@@ -1,39 +1,44 @@
-"""What people write: FastAPI, and Keras' `predict` in a handler. `python _serve_fastapi.py MODEL.keras PORT`."""
+"""FastAPI: what people write. `python _serve_fastapi.py BUNDLE PORT PROCESSES [predict]`.
+
+With `predict` Keras' own `predict` in the thread pool of a handler, else the model under `tf.function`; no batching.
+"""
 
 from __future__ import annotations
 
-import io
-import json
+import os
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import uvicorn
 from fastapi import FastAPI, Request
-from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
-model = keras.saving.load_model(sys.argv[1])
-labels = json.loads((Path(sys.argv[1]).parent / "manifest.json").read_text(encoding="utf-8"))["labels"]
-size = model.input_shape[1:3]
-app = FastAPI()
+from _serve_keras import KerasModel
+
+BUNDLE, PREDICT = "BENCH_BUNDLE", "BENCH_PREDICT"
 
 
-def answer(data: bytes) -> dict[str, object]:
-    """Decode, predict, rank."""
-    image = Image.open(io.BytesIO(data)).convert("RGB").resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    scores = model.predict(np.asarray(image, np.float32)[np.newaxis], verbose=0)[0]
-    best = scores.argsort()[::-1][:5]
-    return {"label": labels[best[0]], "top": [[labels[place], float(scores[place])] for place in best]}
+def application() -> FastAPI:
+    """Return the app of one process."""
+    model = KerasModel(os.environ[BUNDLE])
+    app = FastAPI()
+
+    def answer(data: bytes) -> dict[str, object]:
+        if not os.environ[PREDICT]:
+            return model.answer([data])[0]
+        return model.best(model.model.predict(model.decode(data)[np.newaxis].astype(np.float32), verbose=0)[0])
+
+    @app.post("/predict")
+    async def predict(request: Request) -> dict[str, object]:
+        return await run_in_threadpool(answer, await request.body())
+
+    answer(model.warm)
+    return app
 
 
-@app.post("/predict")
-async def predict(request: Request) -> dict[str, object]:
-    """Answer one picture."""
-    return await run_in_threadpool(answer, await request.body())
-
-
-golden = Path(sys.argv[1]).parent / "golden"
-answer(min(golden.glob("*.jpg")).read_bytes())  # builds what later calls re-use
-uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="error")
+if __name__ == "__main__":
+    os.environ[BUNDLE], os.environ[PREDICT] = sys.argv[1], "predict" if "predict" in sys.argv else ""
+    sys.path.insert(0, str(Path(__file__).parent))
+    uvicorn.run("_serve_fastapi:application", factory=True, host="127.0.0.1", port=int(sys.argv[2]),
+                workers=int(sys.argv[3]), log_level="error")  # fmt: skip

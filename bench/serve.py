@@ -1,198 +1,318 @@
-"""A server under load: `noria serve` (float32 and int8) against FastAPI with Keras' `predict`, and against the engine.
+"""A server under load: `noria serve` (float32 and int8) against FastAPI with Keras, LitServe, BentoML and MLServer.
 
-One EfficientNet-Lite0 trained on the flowers, JPEG bytes in, the five best labels out, the load from another process.
-The aims: at least 2.5 times the rival with float32 and 5 times with int8; 85 % of the engine's own speed; at 70 % of
-capacity p99 no more than 4 times a single request. `python bench/serve.py` takes about 5 minutes on 2 cores, with
-`--bundle` 3. LitServe, BentoML and MLServer are not measured yet.
+One EfficientNet-Lite0 trained on the flowers, JPEG bytes in, the five best labels with their scores out, the load from
+another process. The aims: 2.5 times the best rival with float32 and 5 times with int8; 85 % of the engine's own speed;
+at 70 % of capacity p99 no more than 4 times a single request. `python bench/serve.py` takes about 20 minutes on 2
+cores, and the first time 5 more to install the rivals, each in an environment of its own in the user's cache.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import socket
-import subprocess
+import statistics
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
+from _harness import (
+    cores,
+    flowers,
+    noria_command,
+    parser,
+    publish,
+    run_child,
+    say,
+    scratch_folder,
+    split_as_noria,
+    table,
+    write_manifest,
+)
+from _serve_rivals import RIVALS, Rival, environment_of, environment_variables, version_in
+from _serve_running import DoesNotStartError, Door, Server, figures, free_port, load, noria_server, running
 
-from _harness import data_folder, give_up, noria_command, parser, publish, run_child, say, scratch_folder, table
-
-BENCH = Path(__file__).parent
-CLIENTS = (1, 4, 16, 64)
+CLIENTS = (1, 2, 4, 8, 16, 64)
+SHARES = (0.5, 0.7, 0.9)  # of capacity, in the open loop
 PICTURES = 200
+TRIED_WITH = 16  # clients, to choose how many processes a rival gets
 NORIA = {"noria serve, float32": "litert", "noria serve, int8": "litert_int8"}
-RIVAL = "FastAPI, Keras `predict`"
+AIMS = {"litert": 2.5, "litert_int8": 5.0}  # times the best rival
+ENGINE_AIM, TAIL_AIM = 0.85, 4.0
+DOOR = Door("/v1/models/m:predict", "image/jpeg")
+PROTOCOL = """
+Requests a second of {pictures} photos of flowers, one a request, over kept connections; in brackets p50, p95 and p99 in
+ms. Open loop: Poisson arrivals at shares of each side's own capacity, the best of its closed loops; latency counts from
+when a request was due. To the first answer: seconds from the start of the process. MiB: all processes after the load,
+shared pages counted once. Agrees: answers whose first label is that of the model run by itself in float32; in brackets
+the largest difference of a first score. The rivals run the same float Keras model: FastAPI with `predict` is what
+people write; all others call it under `tf.function` with libjpeg's scaled decoding, LitServe, BentoML and MLServer with
+their batching (up to 16; 5 ms) and pictures as base64 in JSON; each in one process with all processors' threads or in
+two with half of them, whichever answered more with {tried} clients. Noria's server runs as it comes, one process.
+"""
 
 
 def main() -> None:
     """Measure every side and publish."""
-    options = parser(str(__doc__), seeds=None)
-    options.add_argument("--bundle", type=Path, help="a bundle of pictures to serve; by default one is made")
-    options.add_argument("--seconds", type=float, default=8.0, help="of each load (default %(default)s)")
-    given = options.parse_args()
-    seconds = 1.0 if given.quick else given.seconds
+    given = _options()
+    if given.engine:
+        print(json.dumps(engine_rate(given.bundle, given.engine, given.seconds, _pictures(given))))
+        return
     with scratch_folder() as scratch:
-        bundle = given.bundle.resolve() if given.bundle else _bundle(scratch)
-        pictures = sorted(data_folder("flowers").glob("*/*.jpg"))[:: 4000 // PICTURES]
-        figures: dict[str, Any] = {"engine": {name: _engine(bundle, kind, pictures) for name, kind in NORIA.items()}}
-        for name, kind in NORIA.items():
-            with _noria(bundle, kind) as (process, port):
-                figures[name] = _measure(name, process, port, "/v1/models/m:predict", pictures, seconds, scratch)
-        with _fastapi(bundle) as (process, port):
-            figures[RIVAL] = _measure(RIVAL, process, port, "/predict", pictures, seconds, scratch)
-    publish("serve", "Serving pictures under load", _body(figures), figures, quick=given.quick)
+        bundle = given.bundle.resolve() if given.bundle else trained_bundle(scratch, 40 if given.quick else None)
+        pictures = [path.read_bytes() for path in _pictures(given)]
+        told: dict[str, Any] = {"reference": _reference(bundle, pictures), "sides": {}}
+        for name, runtime in NORIA.items():
+            before = _engine(bundle, runtime, given)
+            told["sides"][name] = side = _noria(name, bundle, runtime, pictures, given, scratch)
+            side["engine"] = [before, _engine(bundle, runtime, given)]
+        for rival in RIVALS:
+            if not given.rivals or rival.environment in given.rivals:
+                try:
+                    told["sides"][rival.name] = _rival(rival, bundle, pictures, given, scratch)
+                except DoesNotStartError as error:
+                    say(f"{rival.name}: {error}")
+                    told["sides"][rival.name] = {"reason": str(error)}
+    for side in told["sides"].values():
+        if "seen" in side:
+            side["agreement"] = _agreement(side.pop("seen"), told["reference"])
+    publish("serve", "Serving pictures under load", _body(told, given), told, quick=given.quick)
 
 
-def _bundle(scratch: Path) -> Path:
+def trained_bundle(scratch: Path, limit: int | None, *, seed: int = 0, formats: str = "keras,litert,litert_int8") -> Path:  # noqa: E501 # fmt: skip
+    """Train on the flowers and export."""
     say("training and exporting a model")
-    for command in (["train", data_folder("flowers"), "--out", scratch / "run"], ["export", scratch / "run"]):
-        if (done := run_child(noria_command(*command, "--quiet"))).code:
-            give_up(done.errors[-500:])
-    return scratch / "run" / "bundle"
+    place = scratch / f"model-{seed}"
+    place.mkdir()
+    manifest = write_manifest(place / "flowers.csv", split_as_noria(flowers(limit), seed, place))
+    run_child(noria_command("train", manifest, "--out", place / "run", "--seed", str(seed), "--json", "--quiet"))
+    run_child(
+        noria_command("export", place / "run", "--out", place / "bundle", "--formats", formats, "--json", "--quiet")
+    )
+    return place / "bundle"
 
 
-def _engine(bundle: Path, runtime: str, pictures: list[Path]) -> float:
-    """Return pictures a second of decoding and running in two threads, without a server."""
+def engine_rate(bundle: Path, runtime: str, seconds: float, pictures: list[Path]) -> float:
+    """Return pictures a second of decoding and running in a thread for each processor, without a server."""
     from noria.artifacts.bundle import open_bundle
     from noria.inference.predictor import Input, Predictor
 
     predictor = Predictor(open_bundle(bundle), runtime=runtime)
     inputs = [Input(path.name, path.read_bytes()) for path in pictures]
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda one: predictor.run([one]), inputs[:20]))
-        start = time.perf_counter()
-        list(pool.map(lambda one: predictor.run([one]), inputs * 3))
-        return 3 * len(inputs) / (time.perf_counter() - start)
+    local = threading.local()
+
+    def answered_until(end: float) -> int:
+        count = getattr(local, "count", 0)  # goes on where it was, so that no picture is favoured
+        begun = count
+        while time.perf_counter() < end:
+            predictor.run([inputs[count % len(inputs)]])
+            count += 1
+        local.count = count
+        return count - begun
+
+    with ThreadPoolExecutor(cores()) as pool:
+        for period in (min(1.0, seconds), seconds):  # the first opens the sessions and is not counted
+            start = time.perf_counter()
+            counts = list(pool.map(answered_until, [start + period] * cores()))
+        return sum(counts) / (time.perf_counter() - start)
 
 
-@contextmanager
-def _noria(bundle: Path, runtime: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    command = noria_command("serve", f"m={bundle}", "--runtime", runtime, "--http", "0", "--grpc", "-1", "--json")
-    process = subprocess.Popen([*command, "--log", "/dev/null"], stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
-        yield process, int(told["http"].rpartition(":")[2])
-    finally:
-        process.terminate()
-        process.wait()
+def _options() -> argparse.Namespace:
+    options = parser(str(__doc__), seeds=None)
+    options.add_argument("--bundle", type=Path, help="a bundle of pictures with model.keras; by default one is made")
+    options.add_argument("--seconds", type=float, default=8.0, help="of each closed loop; an open one has twice as "
+                         "many (default %(default)s)")  # fmt: skip
+    options.add_argument("--rivals", nargs="*", choices=sorted({one.environment for one in RIVALS}),
+                         help="only some of them")  # fmt: skip
+    options.add_argument("--engine", help=argparse.SUPPRESS)  # this program again, for the engine without a server
+    given = options.parse_args()
+    if given.quick:
+        given.seconds = min(given.seconds, 1.0)
+    return given
 
 
-@contextmanager
-def _fastapi(bundle: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, str(BENCH / "_serve_fastapi.py"), str(bundle / "model.keras"), str(port)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    try:
-        end = time.monotonic() + 120
-        while True:
-            with socket.socket() as tried:
-                if tried.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            if process.poll() is not None or time.monotonic() > end:
-                give_up("The rival does not start: pip install fastapi")
-            time.sleep(0.2)
-        yield process, port
-    finally:
-        process.terminate()
-        process.wait()
+def _pictures(given: argparse.Namespace) -> list[Path]:
+    every = [Path(row["path"]) for row in flowers()]
+    return every[:: max(1, len(every) // (20 if given.quick else PICTURES))]
 
 
-def _measure(
-    name: str, process: Any, port: int, path: str, pictures: list[Path], seconds: float, scratch: Path
+def _engine(bundle: Path, runtime: str, given: argparse.Namespace) -> float:
+    say(f"the engine alone, {runtime}")
+    command = [sys.executable, __file__, "--engine", runtime, "--bundle", str(bundle), "--seconds", str(given.seconds)]
+    rate: float = json.loads(run_child([*command, *(["--quick"] if given.quick else [])]).stdout.splitlines()[-1])
+    return rate
+
+
+def _reference(bundle: Path, pictures: list[bytes]) -> list[tuple[str, float]]:
+    """Return what the model says of each picture by itself."""
+    from noria.artifacts.bundle import open_bundle
+    from noria.inference.predictor import Input, Predictor
+
+    predictor = Predictor(open_bundle(bundle), runtime="litert")
+    answers = predictor.answers(Input(str(place), data) for place, data in enumerate(pictures))
+    return [(one["label"], one["confidence"]) for one in answers]
+
+
+def _noria(
+    name: str, bundle: Path, runtime: str, pictures: list[bytes], given: argparse.Namespace, scratch: Path
 ) -> dict[str, Any]:
-    """Return the figures of one side: closed loops, then an open one at 70 % of what it reached."""
-    plan = {
-        "host": "127.0.0.1",
-        "port": port,
-        "path": path,
-        "content_type": "image/jpeg",
-        "bodies": [str(one) for one in pictures],
-    }
-    _load({**plan, "clients": 4, "seconds": 2.0}, scratch)  # warms up
-    found: dict[str, Any] = {"closed": {}}
+    port = free_port()
+    bodies = _written(scratch / runtime, pictures)
+    with running(noria_server(f"m={bundle}", port=port, runtime=runtime), port, DOOR, pictures[0]) as server:
+        return _measured(name, server, bodies, lambda answer: answer["answers"][0]["top"], given.seconds)
+
+
+def _rival(rival: Rival, bundle: Path, pictures: list[bytes], given: argparse.Namespace, scratch: Path) -> dict[str, Any]:  # noqa: E501 # fmt: skip
+    environment = environment_of(rival)
+    sent = [rival.body(picture) for picture in pictures]
+    bodies = _written(scratch / rival.name.replace("/", "-"), sent)
+
+    def started(processes: int) -> Any:
+        port = free_port()
+        command = rival.command(environment, bundle, port, processes, scratch)
+        variables = environment_variables(bundle, processes, environment)
+        return running(command, port, rival.door, sent[0], environment=variables, folder=scratch)
+
+    tried: dict[int, float] = {}
+    for processes in rival.processes if len(rival.processes) > 1 else ():
+        say(f"{rival.name}, {processes} process(es)")
+        with started(processes) as server:
+            load(server, bodies, clients=TRIED_WITH, seconds=min(4.0, given.seconds))
+            told = load(server, bodies, clients=TRIED_WITH, seconds=min(4.0, given.seconds))
+            tried[processes] = figures(told)["rate"]
+    chosen = max(tried, key=lambda count: tried[count]) if tried else rival.processes[0]
+    with started(chosen) as server:
+        measured = _measured(rival.name, server, bodies, rival.best, given.seconds)
+    return {**measured, "processes": chosen, "tried": tried, "version": version_in(environment, rival.told)}
+
+
+def _measured(
+    name: str, server: Server, bodies: list[Path], best: Callable[[Any], list[tuple[str, float]]], seconds: float
+) -> dict[str, Any]:
+    """Return the figures of one side: closed loops, then open ones at shares of what it reached."""
+    load(server, bodies, clients=4, seconds=min(3.0, seconds))  # warms up
+    seen: dict[tuple[int, str], list[Any]] = {}  # (picture, label) -> answers, their first score
+    found: dict[str, Any] = {"first_answer_seconds": server.seconds, "closed": {}, "open": {}}
     for clients in CLIENTS:
         say(f"{name}, {clients} clients")
-        found["closed"][clients] = _figures(_load({**plan, "clients": clients, "seconds": seconds}, scratch))
+        told = load(server, bodies, clients=clients, seconds=seconds)
+        found["closed"][clients] = figures(told)
+        _see(told, best, seen)
     found["capacity"] = max(one["rate"] for one in found["closed"].values())
-    told = _load({**plan, "rate": 0.7 * found["capacity"], "seconds": 2 * seconds}, scratch)
-    found["open"] = _figures(told)
-    found["labels"] = {place: _label(json.loads(body)) for place, body in told["first"].items()}
-    tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    found["mebibytes"] = sum(one.memory_info().rss for one in tree) / 2**20
+    for share in SHARES:
+        say(f"{name}, open loop at {share:.0%}")
+        told = load(server, bodies, rates=[[2 * seconds, max(1.0, share * found["capacity"])]])
+        found["open"][share] = figures(told)
+        _see(told, best, seen)
+    found["mebibytes"] = server.mebibytes()
+    found["seen"] = [(place, label, count, score) for (place, label), (count, score) in seen.items()]
     return found
 
 
-def _load(plan: dict[str, Any], scratch: Path) -> dict[str, Any]:
-    path = scratch / "plan.json"
-    path.write_text(json.dumps(plan), encoding="utf-8")
-    done = subprocess.run([sys.executable, str(BENCH / "_serve_load.py"), str(path)], capture_output=True, check=True)
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+def _see(told: Mapping[str, Any], best: Callable[[Any], list[tuple[str, float]]], seen: dict[Any, list[Any]]) -> None:
+    first = [best(json.loads(answer))[0] for answer in told["answers"]]
+    for _, place, status, _, answer in told["rows"]:
+        if status == 200:
+            label, score = first[answer]
+            seen.setdefault((place, label), [0, score])[0] += 1
 
 
-def _figures(told: dict[str, Any]) -> dict[str, float]:
-    good = sorted(milliseconds for status, milliseconds in told["rows"] if status == 200)
-    if not good:
-        give_up("no request was answered")
-    at = {name: good[min(len(good) - 1, int(share * len(good)))] for name, share in (("p50", 0.5), ("p99", 0.99))}
+def _agreement(seen: list[tuple[int, str, int, float]], reference: list[tuple[str, float]]) -> dict[str, float]:
+    """Return the share of answers with the model's own label, and the largest difference of a first score."""
+    total = sum(count for *_, count, _ in seen)
+    same = [one for one in seen if one[1] == reference[one[0]][0]]
     return {
-        "rate": len(good) / told["seconds"],
-        "refused": len(told["rows"]) - len(good),
-        "load_cpu": told["cpu"],
-        **at,
+        "share": sum(count for *_, count, _ in same) / max(1, total),
+        "largest_difference": max((abs(score - reference[place][1]) for place, _, _, score in same), default=1.0),
     }
 
 
-def _label(answer: dict[str, Any]) -> str:
-    return str(answer["answers"][0]["label"] if "answers" in answer else answer["label"])
+def _written(folder: Path, bodies: list[bytes]) -> list[Path]:
+    folder.mkdir()
+    for place, body in enumerate(bodies):
+        (folder / f"{place:04}").write_bytes(body)
+    return sorted(folder.iterdir())
 
 
-def _body(figures: dict[str, Any]) -> str:
-    sides = [*NORIA, RIVAL]
-    header = [
-        "",
-        *(f"{clients} clients, /s (p99 ms)" for clients in CLIENTS),
-        "70 % load: p50, p99 ms",
-        "MiB",
-        "agrees",
+def _body(told: Mapping[str, Any], given: argparse.Namespace) -> str:
+    sides = told["sides"]
+    there = {name: side for name, side in sides.items() if "reason" not in side}
+    closed = table(["", *(f"{count} client{'s' if count > 1 else ''}" for count in CLIENTS)], [
+        [name, *(_cell(one) for one in side["closed"].values())] for name, side in there.items()
+    ])  # fmt: skip
+    opened = table(
+        ["", *(f"at {share:.0%}" for share in SHARES), "no answer", "to the first answer", "MiB", "agrees"],
+        [_open_line(name, side) for name, side in there.items()],
+    )
+    text = f"{closed}\n\n{opened}\n{PROTOCOL.format(pictures=len(_pictures(given)), tried=TRIED_WITH)}"
+    text += _chosen(there) + "".join(
+        f"\n{name} is not in the table: {side['reason']}\n" for name, side in sides.items() if "reason" in side
+    )
+    return text + "\n" + "\n".join(_verdicts(there)) + "\n\n" + _generator(there)
+
+
+def _cell(one: Mapping[str, Any]) -> str:
+    return f"**{one['rate']:.0f}** ({one['p50']:.1f}, {one['p95']:.1f}, {one['p99']:.1f})"
+
+
+def _open_line(name: str, side: Mapping[str, Any]) -> list[str]:
+    loads = [*side["closed"].values(), *side["open"].values()]
+    agreement = side["agreement"]
+    return [
+        name,
+        *(_cell(one) for one in side["open"].values()),
+        str(sum(one["others"] for one in loads)),
+        f"{side['first_answer_seconds']:.2f} s",
+        f"{side['mebibytes']:.0f}",
+        f"{agreement['share']:.1%} ({agreement['largest_difference']:.3f})",
     ]
-    reference = figures["noria serve, float32"]["labels"]
-    rows = []
-    for name in sides:
-        side = figures[name]
-        labels = side["labels"]
-        same = [labels[place] == reference[place] for place in labels if place in reference]
-        rows.append(
-            [
-                name,
-                *(f"{one['rate']:.0f} ({one['p99']:.0f})" for one in side["closed"].values()),
-                f"{side['open']['p50']:.1f}, {side['open']['p99']:.1f}",
-                f"{side['mebibytes']:.0f}",
-                f"{sum(same) / len(same):.1%}",
-            ]
+
+
+def _chosen(there: Mapping[str, Any]) -> str:
+    lines = []
+    for name, side in there.items():
+        if "version" in side:
+            tried = ", ".join(f"{count}: {rate:.0f}/s" for count, rate in side["tried"].items())
+            processes = f"{side['processes']} process{'es' if side['processes'] > 1 else ''}"
+            lines.append(f"\n- {name}: {side['version']}, {processes}{f' ({tried})' if tried else ''}")
+    return "".join(lines) + ("\n" if lines else "")
+
+
+def _verdicts(there: Mapping[str, Any]) -> list[str]:
+    rivals = {name: side["capacity"] for name, side in there.items() if name not in NORIA}
+    best = max(rivals, key=lambda name: rivals[name], default=None)
+    lines = []
+    for name, runtime in NORIA.items():
+        side = there[name]
+        engine = statistics.mean(side["engine"])
+        share, aim = side["capacity"] / engine, AIMS[runtime]
+        tail = side["open"][0.7]["p99"] / side["closed"][1]["p50"]
+        times = side["capacity"] / rivals[best] if best else 0.0
+        against = f"**{times:.1f} times** {best}, the best rival (aim {aim}: {_met(times >= aim)}); " if best else ""
+        around = " and ".join(f"{rate:.0f}" for rate in side["engine"])
+        lines.append(
+            f"- {name}: {against}**{share:.0%}** of the engine's own {engine:.0f}/s, decoding included, in "
+            f"{cores()} threads without a server (before and after: {around}; aim {ENGINE_AIM:.0%}: "
+            f"{_met(share >= ENGINE_AIM)}); at 70 % load p99 is **{tail:.1f} times** a single request's median (aim "
+            f"{TAIL_AIM:.0f}: {_met(tail <= TAIL_AIM)})."
         )
-    rival = figures[RIVAL]["capacity"]
-    said = [table(header, rows), ""]
-    for name, aim in zip(NORIA, (2.5, 5.0), strict=True):
-        side, engine = figures[name], figures["engine"][name]
-        times, share = side["capacity"] / rival, side["capacity"] / engine
-        tail = side["open"]["p99"] / side["closed"][1]["p50"]
-        said.append(
-            f"- {name}: **{times:.1f} times** the rival (aim {aim}); {share:.0%} of the engine's {engine:.0f}/s in two "
-            f"threads (aim 85 %); at 70 % load p99 is {tail:.1f} times a single request's median (aim 4)."
-        )
-    busiest = max(one["load_cpu"] for name in sides for one in figures[name]["closed"].values())
-    said.append(f"\nThe load generator, on the same two cores, took at most {busiest:.0%} of one.")
-    return "\n".join(said)
+    return lines
+
+
+def _generator(there: Mapping[str, Any]) -> str:
+    loads = [one for side in there.values() for group in ("closed", "open") for one in side[group].values()]
+    late = max(one["late"] for side in there.values() for one in side["open"].values())
+    return (
+        f"The load generator, on the same {cores()} processors, took at most {max(one['load_cpu'] for one in loads):.0%} "  # noqa: E501
+        f"of one, and in the open loops sent 99 % of the requests within {late:.1f} ms of when they were due."
+    )
+
+
+def _met(is_met: bool) -> str:
+    return "met" if is_met else "not met"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ BENCHES := $(basename $(notdir $(filter-out bench/_%,$(wildcard bench/*.py))))
 demo: $(VENV)/.demo            ## the whole path on 2,624 real photos, to a report and a bundle
 	$(BIN)/noria demo
 
-test: $(VENV)/.dev check       ## everything: checks, unit tests, journeys through real files and processes
+test: $(VENV)/.dev $(VENV)/.peers check       ## everything: checks, unit tests, journeys through real files and processes
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.dev            ## seconds: format, lint, types, layers
@@ -49,4 +49,11 @@ $(VENV)/.dev: EXTRAS := dev
 $(VENV)/.bench: EXTRAS := bench
 $(VENV)/.demo $(VENV)/.dev $(VENV)/.bench: pyproject.toml | $(VENV)/.python
 	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]"
+	touch $@
+
+# What others' programs read and say, for the tests, beside our packages: their requirements would clash with ours.
+$(VENV)/.peers: Makefile | $(VENV)/.python
+	rm -rf $(VENV)/peers
+	$(BIN)/python -m pip install --quiet --target $(VENV)/peers kubernetes==31.0.0
+	$(BIN)/python -m pip install --quiet --target $(VENV)/peers --no-deps kserve==0.21.0 tensorflow-serving-api==2.21.0
 	touch $@

@@ -1,4 +1,4 @@
-"""The verbs of those who run models: serve, versions, key. Added to the command line beside the pipeline's verbs."""
+"""The verbs of those who run models: serve, versions, key, deploy; on the command line beside the pipeline's."""
 
 from __future__ import annotations
 
@@ -135,6 +135,66 @@ def key(
     stderr_console().print("\n".join(["[[keys]]", *lines]), markup=False, highlight=False, soft_wrap=True)
 
 
+def deploy(
+    source: Annotated[
+        Path, typer.Argument(metavar="BUNDLE|MODELS", help="A bundle, or a folder of its versions (1, 2, ...).")
+    ],
+    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("deploy"),
+    name: Annotated[
+        str | None, typer.Option(help="The model's name. \\[default: the bundle's]", show_default=False)
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME:TAG", help="The image to build. \\[default: the model's name and version]", show_default=False
+        ),
+    ] = None,
+    models: Annotated[
+        str, typer.Option(metavar="image|volume", help="Build the models into the image, or mount them.")
+    ] = "image",
+    min_replicas: Annotated[
+        int | None, typer.Option(help="Servers that always run. \\[default: 2]", show_default=False)
+    ] = None,
+    max_replicas: Annotated[
+        int | None, typer.Option(help="Servers under full load. \\[default: 10]", show_default=False)
+    ] = None,
+    cpus: Annotated[
+        int | None, typer.Option(help="Processors of each server. \\[default: 2]", show_default=False)
+    ] = None,
+    memory: Annotated[
+        int | None,
+        typer.Option(metavar="MIB", help="Memory of each server. \\[default: 1024]", show_default=False),
+    ] = None,
+    queue: Annotated[
+        int | None,
+        typer.Option(
+            metavar="ROWS",
+            help="Inputs waiting in each server that call for one more. \\[default: 32]",
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what was written before, edits included.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write what builds and runs a server elsewhere: Docker, Compose, Kubernetes, KServe, TensorFlow Serving."""
+    from noria.deploying.plan import Scale
+    from noria.deploying.write import write_deployment
+
+    wished = {
+        "min_replicas": min_replicas, "max_replicas": max_replicas, "cpus": cpus, "memory_mib": memory,
+        "queue_rows": queue,
+    }  # fmt: skip
+    scale = Scale(**{wish: value for wish, value in wished.items() if value is not None})
+    written = write_deployment(source, out, name=name, image=image, models=models, scale=scale, replace=force)
+    files = [path.relative_to(out.absolute()).as_posix() for path in written]
+    say(
+        as_json,
+        {"out": str(out), "files": files},
+        *(f"  {file}" for file in files),
+        f"{len(files)} files written to {out}. What to do with them: {out / 'README.md'}",
+    )
+
+
 def _serve_config(
     models: list[str],
     path: Path | None,
@@ -203,4 +263,4 @@ def _tell_nothing(service: Service, addresses: Addresses) -> None:
     return
 
 
-VERBS = (serve, versions, key)
+VERBS = (serve, versions, key, deploy)

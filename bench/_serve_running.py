@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from _harness import BENCH, MIB, give_up, noria_command
+from _harness import BENCH, MIB, flowers, give_up, noria_command, run_child, say, split_as_noria, write_manifest
 
 PATIENCE = 180.0  # seconds for the first answer of a server
 PAUSE = 0.01
@@ -55,6 +55,29 @@ class Server:
                 told = one.memory_full_info()
                 total += getattr(told, "pss", told.rss)
         return total / MIB
+
+
+def trained_bundle(
+    scratch: Path, *, limit: int | None = None, seed: int = 0, formats: str = "keras,litert,litert_int8"
+) -> Path:
+    """Train on the flowers, at most `limit` of each, and export."""
+    say("training and exporting a model")
+    place = scratch / f"model-{seed}"
+    place.mkdir()
+    manifest = write_manifest(place / "flowers.csv", split_as_noria(flowers(limit), seed, place))
+    run_child(noria_command("train", manifest, "--out", place / "run", "--seed", str(seed), "--json", "--quiet"))
+    run_child(
+        noria_command("export", place / "run", "--out", place / "bundle", "--formats", formats, "--json", "--quiet")
+    )
+    return place / "bundle"
+
+
+def write_bodies(folder: Path, bodies: Sequence[bytes]) -> list[Path]:
+    """Write each body of a request into a file, for the load generator."""
+    folder.mkdir()
+    for place, body in enumerate(bodies):
+        (folder / f"{place:04}").write_bytes(body)
+    return sorted(folder.iterdir())
 
 
 def free_port() -> int:

@@ -22,18 +22,26 @@ from typing import Any
 from _harness import (
     cores,
     flowers,
-    noria_command,
     parser,
     publish,
     run_child,
     say,
     scratch_folder,
-    split_as_noria,
     table,
-    write_manifest,
 )
 from _serve_rivals import RIVALS, Rival, environment_of, environment_variables, version_in
-from _serve_running import DoesNotStartError, Door, Server, figures, free_port, load, noria_server, running
+from _serve_running import (
+    DoesNotStartError,
+    Door,
+    Server,
+    figures,
+    free_port,
+    load,
+    noria_server,
+    running,
+    trained_bundle,
+    write_bodies,
+)
 
 CLIENTS = (1, 2, 4, 8, 16, 64)
 SHARES = (0.5, 0.7, 0.9)  # of capacity, in the open loop
@@ -62,7 +70,7 @@ def main() -> None:
         print(json.dumps(engine_rate(given.bundle, given.engine, given.seconds, _pictures(given))))
         return
     with scratch_folder() as scratch:
-        bundle = given.bundle.resolve() if given.bundle else trained_bundle(scratch, 40 if given.quick else None)
+        bundle = given.bundle.resolve() if given.bundle else trained_bundle(scratch, limit=40 if given.quick else None)
         pictures = [path.read_bytes() for path in _pictures(given)]
         told: dict[str, Any] = {"reference": _reference(bundle, pictures), "sides": {}}
         for name, runtime in NORIA.items():
@@ -80,19 +88,6 @@ def main() -> None:
         if "seen" in side:
             side["agreement"] = _agreement(side.pop("seen"), told["reference"])
     publish("serve", "Serving pictures under load", _body(told, given), told, quick=given.quick)
-
-
-def trained_bundle(scratch: Path, limit: int | None, *, seed: int = 0, formats: str = "keras,litert,litert_int8") -> Path:  # noqa: E501 # fmt: skip
-    """Train on the flowers and export."""
-    say("training and exporting a model")
-    place = scratch / f"model-{seed}"
-    place.mkdir()
-    manifest = write_manifest(place / "flowers.csv", split_as_noria(flowers(limit), seed, place))
-    run_child(noria_command("train", manifest, "--out", place / "run", "--seed", str(seed), "--json", "--quiet"))
-    run_child(
-        noria_command("export", place / "run", "--out", place / "bundle", "--formats", formats, "--json", "--quiet")
-    )
-    return place / "bundle"
 
 
 def engine_rate(bundle: Path, runtime: str, seconds: float, pictures: list[Path]) -> float:
@@ -160,7 +155,7 @@ def _noria(
     name: str, bundle: Path, runtime: str, pictures: list[bytes], given: argparse.Namespace, scratch: Path
 ) -> dict[str, Any]:
     port = free_port()
-    bodies = _written(scratch / runtime, pictures)
+    bodies = write_bodies(scratch / runtime, pictures)
     with running(noria_server(f"m={bundle}", port=port, runtime=runtime), port, DOOR, pictures[0]) as server:
         return _measured(name, server, bodies, lambda answer: answer["answers"][0]["top"], given.seconds)
 
@@ -168,7 +163,7 @@ def _noria(
 def _rival(rival: Rival, bundle: Path, pictures: list[bytes], given: argparse.Namespace, scratch: Path) -> dict[str, Any]:  # noqa: E501 # fmt: skip
     environment = environment_of(rival)
     sent = [rival.body(picture) for picture in pictures]
-    bodies = _written(scratch / rival.name.replace("/", "-"), sent)
+    bodies = write_bodies(scratch / rival.name.replace("/", "-"), sent)
 
     def started(processes: int) -> Any:
         port = free_port()
@@ -228,13 +223,6 @@ def _agreement(seen: list[tuple[int, str, int, float]], reference: list[tuple[st
         "share": sum(count for *_, count, _ in same) / max(1, total),
         "largest_difference": max((abs(score - reference[place][1]) for place, _, _, score in same), default=1.0),
     }
-
-
-def _written(folder: Path, bodies: list[bytes]) -> list[Path]:
-    folder.mkdir()
-    for place, body in enumerate(bodies):
-        (folder / f"{place:04}").write_bytes(body)
-    return sorted(folder.iterdir())
 
 
 def _body(told: Mapping[str, Any], given: argparse.Namespace) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -264,3 +265,48 @@ def test_a_worker_that_is_killed_is_replaced_and_the_port_stays(texts_bundle: Bu
         parent.send_signal(signal.SIGTERM)
         assert parent.wait(40) == 0
         log.close()
+
+
+def test_what_is_refused_before_it_is_read_leaves_the_connection_usable(
+    start: Callable[..., Any], bundle: Bundle, tmp_path: Path, photos: Path
+) -> None:
+    server = start("--config", config(tmp_path, bundle, "[limits]", "queue_rows = 1", "[server]", "workers = 1"))
+    photo = min((photos / "rose").glob("[0-9]*.jpg")).read_bytes()
+    host, port = server.http.removeprefix("http://").split(":")
+    stop = threading.Event()
+
+    def press() -> None:
+        with server.client() as client:
+            while not stop.is_set():
+                client.post("/v1/models/m:predict", content=photo, headers={"content-type": "image/jpeg"})
+
+    threads = [threading.Thread(target=press) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    codes: list[int] = []
+    try:
+        connection = http.client.HTTPConnection(host, int(port), timeout=20)
+        for place in range(200):
+            # In pieces, so that the answer is ready long before the body has come.
+            headers = {"content-type": "image/jpeg", "x-request-id": f"id-{place}"}
+            body = iter([photo[:100], photo[100:]])
+            connection.request("POST", "/v1/models/m:predict", body, headers, encode_chunked=True)
+            answer = connection.getresponse()
+            told = json.loads(answer.read())
+            codes.append(answer.status)
+            assert answer.headers["x-request-id"] == f"id-{place}"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            if answer.status == 503:
+                assert int(answer.headers["retry-after"]) >= 1
+                assert "capacity" in told["error"]
+            connection.request("GET", "/v1/models/m")  # what costs nothing is answered all the same
+            answer = connection.getresponse()
+            assert (answer.status, json.loads(answer.read())["model_version_status"][0]["version"]) == (200, "1")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert set(codes) == {200, 503}
+    early = [line for line in server.log() if line.get("early")]
+    assert early
+    assert all(line["code"] == 503 and line["model"] == "m" for line in early)

@@ -114,6 +114,17 @@ class Batcher:
         """Rows a second that the workers have lately been able to answer; 0 before the first."""
         return len(self._threads) / self._seconds_a_row if self._seconds_a_row else 0.0
 
+    def refusal(self, rows: int = 1) -> BusyError | None:
+        """Return why so many more rows would be refused now, or None."""
+        expected = self._waiting * self._seconds_a_row / len(self._threads)
+        too_long = expected > max(self._queue_seconds, LEAST_WAIT)
+        if self._waiting and (too_long or self._waiting + rows > self._queue_rows):
+            return BusyError(
+                f"The server is at its capacity: {self._waiting} inputs wait, about {expected:.1f} s. Try again later.",
+                retry_after=max(expected, 0.1),
+            )
+        return None
+
     def submit(self, rows: Sequence[Row], deadline: float) -> Job:
         """Queue rows; call it on the event loop and await `job.future`.
 
@@ -149,13 +160,8 @@ class Batcher:
     def _refuse_or_queue(self, job: Job) -> None:
         if self._closed:
             raise BusyError("This version is being taken out of service; send the request again.", 0.1)
-        expected = self._waiting * self._seconds_a_row / len(self._threads)
-        too_long = expected > max(self._queue_seconds, LEAST_WAIT)
-        if self._waiting and (too_long or self._waiting + len(job.rows) > self._queue_rows):
-            raise BusyError(
-                f"The server is at its capacity: {self._waiting} inputs wait, about {expected:.1f} s. Try again later.",
-                retry_after=max(expected, 0.1),
-            )
+        if refusal := self.refusal(len(job.rows)):
+            raise refusal
         self._waiting += len(job.rows)
         self._jobs.append(job)
 

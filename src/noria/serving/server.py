@@ -129,9 +129,10 @@ class _Server:
 
     def _uvicorn_config(self) -> uvicorn.Config:
         limits = self._config.limits
+        door, refuse = application(self._service, self._guard)
         return uvicorn.Config(
-            application(self._service, self._guard),
-            http=protocol_with(limits.header_seconds),
+            door,
+            http=protocol_with(limits.header_seconds, limits.body_seconds, refuse),
             ws="none",
             lifespan="off",
             interface="asgi3",

@@ -178,6 +178,13 @@ class Service:
             "threshold": model.settings.threshold,
         }
 
+    def refusal(self, name: str) -> BusyError | None:
+        """Return why every request for a model would be refused now, or None: for a door that has not read one yet."""
+        model = self.models.get(name)
+        batchers = [one.batcher for one in model.loaded.values() if one.batcher] if model else []
+        refusals = [batcher.refusal() for batcher in batchers]
+        return refusals[0] if refusals and all(refusals) else None
+
     def observe_queues(self) -> None:
         """Bring the gauges up to date, before they are read."""
         for name, model in self.models.items():

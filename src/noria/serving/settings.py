@@ -54,7 +54,7 @@ class Limits(Section):
     body_seconds: float = Field(30.0, gt=0, description="for all of a request to arrive")
     idle_seconds: float = Field(30.0, gt=0, description="that a connection is kept without a request")
     request_seconds: float = Field(30.0, gt=0, description="for an answer; then 504")
-    queue_seconds: float = Field(1.0, gt=0, description="that a request may have to wait; if longer, 503 at once")
+    queue_seconds: float = Field(0.4, gt=0, description="that a request may have to wait; if longer, 503 at once")
     queue_rows: int = Field(4096, ge=1, description="pictures or texts that may wait, for each model version")
     queue_bytes: int = Field(256 * MiB, ge=1024, description="of requests that are read or wait, all together")
 

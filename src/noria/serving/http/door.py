@@ -139,7 +139,7 @@ class Door:
         self._service.metrics.rejections.labels(type(error).__name__.removesuffix("Error")).inc()
         headers = {}
         if isinstance(error, (BusyError, TooManyRequestsError)):
-            headers["retry-after"] = str(max(1, round(error.retry_after + 0.5)))
+            headers["retry-after"] = str(retry_after(error))
         if isinstance(error, (SlowRequestError, TooLargeError)):
             headers["connection"] = "close"  # the rest of the body is not waited for
         if error.http_status == HTTPStatus.UNAUTHORIZED:
@@ -222,6 +222,11 @@ class Routes:
         if allowed:
             raise HTTPException(405, f"{verb} is not answered here.", {"allow": ", ".join(sorted(set(allowed)))})
         raise HTTPException(404, f"Malformed request: {verb} {path[:100]}")
+
+
+def retry_after(error: BusyError | TooManyRequestsError) -> int:
+    """Return whole seconds for the header Retry-After."""
+    return max(1, round(error.retry_after + 0.5))
 
 
 def json_answer(value: Any, status: int = 200) -> Response:

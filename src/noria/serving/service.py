@@ -20,6 +20,7 @@ from noria.serving.servables.bundle import BundleServable, Explain
 from noria.serving.settings import ModelSettings, ServeConfig
 from noria.serving.telemetry import LinesLog, Metrics
 from noria.serving.tensors import CLASSIFY, DEFAULT_SIGNATURE, REGRESS, Signature, Tensors, require_inputs
+from noria.serving.tracing import Tracing, add_stages
 from noria.serving.versions import ServedModel, Version, require_loaded
 
 
@@ -52,6 +53,7 @@ class Service:
         self.metrics = Metrics()
         self.log = log
         self.journal = journal.write
+        self.tracing = Tracing(config.traces, log) if config.traces.endpoint else None
         self.models: dict[str, ServedModel] = {}
         self._shadows: set[asyncio.Task[None]] = set()
         self._poll: asyncio.Task[None] | None = None
@@ -69,6 +71,8 @@ class Service:
         if self._poll:
             self._poll.cancel()
         await asyncio.gather(*(model.close() for model in self.models.values()))
+        if self.tracing:
+            await asyncio.to_thread(self.tracing.close)
 
     async def reload(self, models: Sequence[ModelSettings] | None = None) -> None:
         """Serve these models from now on, or look at the folders of the present ones; what stays is not interrupted."""
@@ -280,8 +284,10 @@ class Service:
     def _count(self, model: str, version: Version, servable: Servable, job: Job, outcomes: list[Outcome]) -> None:
         if not job.rows:
             return
+        waited = job.started - job.submitted
+        add_stages(job.submitted, ("queue", waited), ("decode", job.decode_seconds), ("run", job.run_seconds))
         stage = self.metrics.stages.labels
-        stage(model, "queue").observe(job.started - job.submitted)
+        stage(model, "queue").observe(waited)
         stage(model, "decode").observe(job.decode_seconds)
         stage(model, "run").observe(job.run_seconds)
         self.metrics.batches.labels(model).observe(job.batch_rows)

@@ -106,6 +106,21 @@ class Tls(Section):
         return self.trial or self.certificate is not None
 
 
+class Traces(Section):
+    """OpenTelemetry (extra `traces`); headers for the collector come from OTEL_EXPORTER_OTLP_HEADERS."""
+
+    endpoint: str = Field("", description="of a collector, e.g. http://collector:4318/v1/traces; empty: no traces")
+    share: float = Field(1.0, ge=0, le=1, description="of the requests without a trace of their own")
+    service: str = Field("noria", min_length=1, description="the name under which spans appear")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if value and not re.match(r"https?://[^/\s]+/", value):
+            raise ValueError("an address such as http://collector:4318/v1/traces is expected")
+        return value
+
+
 class ServerSettings(Section):
     """A server."""
 
@@ -128,6 +143,7 @@ class ServeConfig(Section):
     limits: Limits = Limits()
     rate: Rate = Field(Rate(), description="for each address")
     tls: Tls = Tls()
+    traces: Traces = Traces()
     keys: tuple[Key, ...] = ()
     models: tuple[ModelSettings, ...] = ()
 

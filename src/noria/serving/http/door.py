@@ -24,6 +24,7 @@ from noria.serving.guards.door import Guard, key_in
 from noria.serving.http.body import Budget, read_body
 from noria.serving.service import Service
 from noria.serving.settings import Scope as KeyScope
+from noria.serving.tracing import Stage, keep_stages
 
 Endpoint = Callable[["Visit"], Awaitable[Response]]
 Answer = TypeVar("Answer")
@@ -56,6 +57,7 @@ class Visit:
     body_bytes: int = 0
     body_sha256: str = ""
     read_seconds: float = 0.0
+    stages: list[Stage] = field(default_factory=list)
 
     @property
     def deadline(self) -> float:
@@ -103,6 +105,8 @@ class Door:
         if scope["type"] != "http":
             return
         visit = Visit(Request(scope, receive), self._service, self._budget)
+        if self._service.tracing:
+            visit.stages = keep_stages()
         self._service.metrics.in_flight.inc()
         method = "unknown"
         try:
@@ -174,6 +178,7 @@ class Door:
             metrics.stages.labels(known, "write").observe(write_seconds)
         if method == "health":
             return
+        self._trace(visit, method, known, response.status_code, request_id)
         self._service.log.write(
             "request",
             id=request_id,
@@ -186,6 +191,28 @@ class Door:
             bytes=visit.body_bytes,
             sha256=visit.body_sha256,
             key=visit.key,
+        )
+
+    def _trace(self, visit: Visit, method: str, model: str, status: int, request_id: str) -> None:
+        if self._service.tracing is None:
+            return
+        verb = visit.request.method
+        attributes = {
+            "http.request.method": verb,
+            "http.response.status_code": status,
+            "noria.model": model,
+            "noria.version": visit.version or None,
+            "noria.request_id": request_id,
+            "noria.bytes": visit.body_bytes,
+        }
+        reading = [("read", visit.started, visit.started + visit.read_seconds)] if visit.read_seconds else []
+        self._service.tracing.record(
+            f"{verb} {method}",
+            visit.started,
+            [*reading, *visit.stages],
+            attributes,
+            carrier=visit.request.headers,
+            failed=status >= 500,
         )
 
 

@@ -16,6 +16,7 @@ from noria.serving.guards.door import Guard, key_in
 from noria.serving.protos import message
 from noria.serving.service import Service, Spec
 from noria.serving.settings import Scope
+from noria.serving.tracing import Stage, keep_stages
 
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -39,6 +40,7 @@ class Call:
     deadline: float
     version: int = 0
     started: float = field(default_factory=monotonic)
+    stages: list[Stage] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ def handler(service: Service, guard: Guard, name: str, method: Method) -> Any:
 
     async def answer(data: bytes, context: Any) -> bytes:
         call = Call(service, monotonic() + _seconds(service, context))
+        if service.tracing:
+            call.stages = keep_stages()
         model, key, code = "", None, grpc.StatusCode.OK
         try:
             request = _parsed(requests, data)
@@ -76,7 +80,10 @@ def handler(service: Service, guard: Guard, name: str, method: Method) -> Any:
             service.log.write("error", kind=type(error).__name__, at=name)
             await context.abort(code, "The server failed at this request; its log says how.")
         finally:
-            _count(call, name, model if model in service.models else "", code, data, key)
+            known = model if model in service.models else ""
+            request_id = uuid4().hex
+            _count(call, name, known, code, data, key, request_id)
+            _trace(call, name, known, code, context, request_id)
         raise AssertionError("abort always raises")
 
     return grpc.unary_unary_rpc_method_handler(answer)  # bytes in and out: bad messages are answered, too
@@ -117,11 +124,11 @@ def _admit(service: Service, guard: Guard, context: Any, scope: Scope, model: st
     return guard.admit(key, address.strip("[]"), scope=scope, model=model or None)
 
 
-def _count(call: Call, method: str, model: str, code: Any, data: bytes, key: str | None) -> None:
+def _count(call: Call, method: str, model: str, code: Any, data: bytes, key: str | None, request_id: str) -> None:
     call.service.metrics.requests.labels("grpc", method, model, code.name).inc()
     call.service.log.write(
         "request",
-        id=uuid4().hex,
+        id=request_id,
         protocol="grpc",
         method=method,
         model=model,
@@ -132,3 +139,19 @@ def _count(call: Call, method: str, model: str, code: Any, data: bytes, key: str
         sha256=hashlib.sha256(data).hexdigest()[:16],
         key=key,
     )
+
+
+def _trace(call: Call, method: str, model: str, code: Any, context: Any, request_id: str) -> None:
+    if call.service.tracing is None:
+        return
+    attributes = {
+        "rpc.system": "grpc",
+        "rpc.method": method,
+        "rpc.grpc.status_code": code.value[0],
+        "noria.model": model,
+        "noria.version": call.version or None,
+        "noria.request_id": request_id,
+    }
+    carrier = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
+    failed = code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+    call.service.tracing.record(method, call.started, call.stages, attributes, carrier=carrier, failed=failed)

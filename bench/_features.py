@@ -94,14 +94,14 @@ class Backbone:
 def open_backbone(config: Config) -> Backbone:
     """Build and convert the backbone that a config names, or take it from the cache."""
     load_tensorflow()
-    from noria.training.engine_file import engine_file
+    from noria.training.engine_file import converted_engine
 
     side = int(config.input.model_dump()["height"])
     network = models.find(config.model.name).build_backbone(
         config.model.name, image_size=side, weights=config.model.weights
     )
-    fingerprint = models.fingerprint(network)
-    return Backbone(fingerprint, engine_file(network, fingerprint, cache_folder() / "engines"))
+    engine = converted_engine(network, cache_folder() / "engines")
+    return Backbone(engine.fingerprint, engine.path)
 
 
 def head_accuracy(

@@ -37,7 +37,7 @@ FASTER = 20.0  # the aim: as many times, at no less accuracy
 RECIPE = BENCH / "_keras_recipe.py"
 MODEL = "efficientnet_lite0"
 UNCACHED = "keras-uncached"
-TRAINING = ("model", "features", "head")  # stages of `noria train`; the others read data and write the run
+TRAINING = ("engine", "features", "load", "head")  # stages of `noria train`; the others read data and write the run
 
 
 def main() -> None:
@@ -146,7 +146,7 @@ def _body(figures: dict[str, Any], given: argparse.Namespace) -> str:
     text += (
         f"\n\n{total:,} photos of 5 labels: {counts['train']:,} train, "
         f"{counts['validation']:,} validation, {counts['test']:,} test; a seed is a split, the same for both. "
-        "Training alone: model (weights and engine), features and head, or `fit`. Spreads are from the smallest to the "
+        "Training alone: engine, features, what was left to load of Keras, and head, or `fit`. Spreads are from the smallest to the "
         "largest seed."
     )
     return text + (_verdict(noria[: len(keras)], keras) if keras else "")

@@ -6,10 +6,8 @@ Paths may be `str` or `Path`. Long work reports to `progress` (silent by default
 from __future__ import annotations
 
 import datetime
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from noria.artifacts.dataset import Dataset
     from noria.exporting.verify import Verification
     from noria.inference.predictor import Input, Predictor
+    from noria.training.clock import Clock
     from noria.training.job import Job
 
 __all__ = ["check", "evaluate", "explain", "export", "open_bundle", "open_run", "predict", "train", "verify"]
@@ -97,13 +96,14 @@ def train(
         MissingExtraError: TensorFlow is not installed.
     """
     from noria.quiet import require_tensorflow
+    from noria.training.clock import Clock
 
     progress = progress or Silent()
     config = resolved(config or load_config(data=Path(data)))
     plugins.require(STRATEGIES, config.training.strategy)
     require_tensorflow()
     _refuse_foreign(out)
-    clock = _Clock()
+    clock = Clock()
     with clock.stage("check"):
         dataset = check(data, config=config, progress=progress)
     dataset.require_trainable()
@@ -270,23 +270,6 @@ def explain(
     return (_explained(predictor, parts_of, one) for one in _found(opened, inputs))
 
 
-@dataclass
-class _Clock:
-    """Wall seconds by stage."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    begun: float = field(default_factory=time.perf_counter)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - start
-
-    def with_total(self) -> dict[str, float]:
-        return {**self.seconds, "total": time.perf_counter() - self.begun}
-
-
 def _told(dataset: Dataset) -> str:
     counts = dataset.counts()
     return (
@@ -332,14 +315,10 @@ def _same_run(path: Path, dataset: Dataset, config: Config) -> Run | None:
     return run if there == (dataset.fingerprint, config.model_dump(mode="json"), dataset.where) else None
 
 
-def _train(dataset: Dataset, place: Path, config: Config, clock: _Clock, progress: Progress, command: str) -> Run:
+def _train(dataset: Dataset, place: Path, config: Config, clock: Clock, progress: Progress, command: str) -> Run:
     from noria.artifacts.store import Store, cache_folder
-    from noria.quiet import load_tensorflow
+    from noria.training.finish import write_run
 
-    with clock.stage("load"):
-        progress.note("loading TensorFlow")
-        load_tensorflow()
-        from noria.training.finish import write_run
     strategy = plugins.load(STRATEGIES, config.training.strategy)
     job, inputs = _job(dataset, config)
     with folder_being_written(place) as folder, Store(cache_folder() / "features.sqlite") as store:

@@ -9,37 +9,89 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from noria.errors import MissingExtraError
 
-_one_at_a_time = threading.RLock()  # two threads that swap the descriptor would restore each other's copy
 TAIL = 2_000  # characters of native output that an error shows
+SWITCH_SECONDS = 0.0005  # as often other threads get a turn while TensorFlow is imported beside them; Python: 0.005
+
+Result = TypeVar("Result")
+
+
+class _Hiding:
+    """File descriptor 2 pointed at a temporary file, for as long as any thread wants it so."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted = 0
+        self._kept = -1
+        self._hidden: IO[bytes] | None = None
+
+    def begin(self) -> IO[bytes]:
+        with self._lock:
+            if self._hidden is None:
+                sys.stderr.flush()
+                self._hidden = _hiding_place()
+                self._kept = os.dup(2)
+                os.dup2(self._hidden.fileno(), 2)
+            self._wanted += 1
+            return self._hidden
+
+    def end(self) -> None:
+        with self._lock:
+            self._wanted -= 1
+            if self._wanted == 0 and self._hidden is not None:
+                os.dup2(self._kept, 2)
+                os.close(self._kept)
+                self._hidden.close()
+                self._hidden = None
+
+
+_hiding = _Hiding()
 
 
 @contextmanager
 def native_output_hidden() -> Iterator[None]:
     """Point file descriptor 2 at a temporary file; on an error its tail becomes a note of the exception.
 
-    The command line writes its bars to a copy of the descriptor, so they go on meanwhile.
+    The command line writes its bars to a copy of the descriptor, so they go on meanwhile. Threads may hide at the
+    same time; the last one shows again.
     """
-    sys.stderr.flush()
-    with _one_at_a_time, _hiding_place() as hidden:
-        kept = os.dup(2)
-        os.dup2(hidden.fileno(), 2)
+    hidden = _hiding.begin()
+    try:
+        yield
+    except Exception as error:
+        hidden.seek(0)
+        error.add_note(hidden.read().decode(errors="replace")[-TAIL:])
+        raise
+    finally:
+        _hiding.end()
+
+
+@contextmanager
+def tensorflow_beside(then: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
+    """Load TensorFlow in a thread beside the work of the block, and do `then` there.
+
+    Gives a function that waits for what `then` returned; it raises what went wrong there.
+    """
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+
+    def load() -> Result:
         try:
-            yield
-        except Exception as error:
-            hidden.seek(0)
-            error.add_note(hidden.read().decode(errors="replace")[-TAIL:])
-            raise
+            load_tensorflow()
+            return then()
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            sys.setswitchinterval(usual)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="noria-tensorflow") as pool:
+        yield pool.submit(load).result
 
 
 def load_tensorflow() -> None:

@@ -7,7 +7,9 @@ A member is one file for one family of models and imports Keras only inside its 
 - for `frozen`, `build_backbone(name, *, image_size, weights) -> keras.Model`: input "image" float32
   (batch, side, side, 3), RGB, 0 to 255, normalised inside the model; output float32 (batch, D), global average pooled
   features. `weights` is "imagenet", "none" (random) or the path of a `.keras`, `.weights.h5` or `.h5` file. The model
-  has no Lambda layer, so that it loads in Keras' safe mode and converts to LiteRT's built-in operations.
+  has no Lambda layer, so that it loads in Keras' safe mode and converts to LiteRT's built-in operations;
+- for `frozen`, too, `write_engine(name, *, image_size, weights) -> bytes | None`: the same backbone as a LiteRT file,
+  where the family can write it without Keras.
 """
 
 from __future__ import annotations

@@ -6,8 +6,6 @@ makes the two sides match by rule.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +15,19 @@ from keras import layers
 from numpy.typing import NDArray
 
 from noria.errors import WeightsError
+from noria.models._efficientnet_lite_plan import (
+    EPSILON,
+    HEAD_FILTERS,
+    OFFSET,
+    SCALE,
+    STEM_FILTERS,
+    Block,
+    blocks,
+    published_name,
+)
 from noria.models._legacy_torch import read_state_dict
 
-STEM_FILTERS = 32  # stem and head do not grow with the width, unlike in EfficientNet
-HEAD_FILTERS = 1280
 CLASSES = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    blocks: int
-    kernel: int
-    stride: int  # of its first block
-    expansion: int
-    filters: int
-
-
-_STAGES = (
-    _Stage(blocks=1, kernel=3, stride=1, expansion=1, filters=16),
-    _Stage(blocks=2, kernel=3, stride=2, expansion=6, filters=24),
-    _Stage(blocks=2, kernel=5, stride=2, expansion=6, filters=40),
-    _Stage(blocks=3, kernel=3, stride=2, expansion=6, filters=80),
-    _Stage(blocks=3, kernel=5, stride=1, expansion=6, filters=112),
-    _Stage(blocks=4, kernel=5, stride=2, expansion=6, filters=192),
-    _Stage(blocks=1, kernel=3, stride=1, expansion=6, filters=320),
-)
 
 
 def backbone(name: str, *, width: float, depth: float, image_size: int) -> keras.Model:
@@ -79,35 +65,27 @@ def assign(model: keras.Model, file: Path, *, sha256: str) -> None:
 
 
 def _features(image: Any, width: float, depth: float) -> Any:
-    x = layers.Rescaling(1 / 128, offset=-127 / 128, name="normalise")(image)
+    x = layers.Rescaling(SCALE, offset=OFFSET, name="normalise")(image)
     x = _conv(x, STEM_FILTERS, kernel=3, stride=2, name="conv_stem")
     x = _relu6(_norm(x, "bn0"), "stem_relu6")
-    position = 0
-    for number, stage in enumerate(_STAGES):
-        filters = _scaled_filters(stage.filters, width)
-        for repeat in range(_scaled_blocks(stage, number, depth)):
-            stride = stage.stride if repeat == 0 else 1
-            x = _block(x, stage, stride=stride, filters=filters, name=f"blocks_{position}")
-            position += 1
+    for block in blocks(width, depth):
+        x = _block(x, block)
     x = _conv(x, HEAD_FILTERS, kernel=1, stride=1, name="conv_head")
     x = _relu6(_norm(x, "bn1"), "head_relu6")
     return layers.GlobalAveragePooling2D(name="features")(x)
 
 
-def _block(x: Any, stage: _Stage, *, stride: int, filters: int, name: str) -> Any:
-    """An inverted residual block: widen, filter each channel, narrow."""
-    shortcut = x
-    if stage.expansion != 1:
-        x = _conv(x, x.shape[-1] * stage.expansion, kernel=1, stride=1, name=f"{name}_expand_conv")
+def _block(x: Any, block: Block) -> Any:
+    shortcut, name = x, block.name
+    if block.expansion != 1:
+        x = _conv(x, block.inputs * block.expansion, kernel=1, stride=1, name=f"{name}_expand_conv")
         x = _relu6(_norm(x, f"{name}_bn0"), f"{name}_expand_relu6")
     x = layers.DepthwiseConv2D(
-        stage.kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
+        block.kernel, strides=block.stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
     )(x)
     x = _relu6(_norm(x, f"{name}_bn1"), f"{name}_depthwise_relu6")
-    x = _norm(_conv(x, filters, kernel=1, stride=1, name=f"{name}_project_conv"), f"{name}_bn2")
-    if stride == 1 and filters == shortcut.shape[-1]:
-        x = layers.Add(name=f"{name}_add")([x, shortcut])
-    return x
+    x = _norm(_conv(x, block.filters, kernel=1, stride=1, name=f"{name}_project_conv"), f"{name}_bn2")
+    return layers.Add(name=f"{name}_add")([x, shortcut]) if block.shortcut else x
 
 
 def _conv(x: Any, filters: int, *, kernel: int, stride: int, name: str) -> Any:
@@ -115,23 +93,11 @@ def _conv(x: Any, filters: int, *, kernel: int, stride: int, name: str) -> Any:
 
 
 def _norm(x: Any, name: str) -> Any:
-    return layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=name)(x)
+    return layers.BatchNormalization(momentum=0.99, epsilon=EPSILON, name=name)(x)
 
 
 def _relu6(x: Any, name: str) -> Any:
     return layers.ReLU(max_value=6.0, name=name)(x)
-
-
-def _scaled_blocks(stage: _Stage, number: int, depth: float) -> int:
-    """The first and the last stage keep their number of blocks."""
-    return stage.blocks if number in (0, len(_STAGES) - 1) else math.ceil(stage.blocks * depth)
-
-
-def _scaled_filters(filters: int, width: float) -> int:
-    """Round to the nearest multiple of 8 that is not more than a tenth too small (Howard et al., MobileNets, 2017)."""
-    scaled = filters * width
-    rounded = max(8, int(scaled + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * scaled else rounded
 
 
 # ---- the published arrays ----
@@ -142,7 +108,7 @@ _Wanted = tuple[str, tuple[int, ...], tuple[int, ...]]  # published name, axes t
 def _wanted(layer: Any) -> list[_Wanted]:
     """What a layer's weights are called in the file, in the order in which the layer holds them."""
     shapes = [tuple(weight.shape) for weight in layer.weights]
-    prefix = _published_name(layer.name)
+    prefix = published_name(layer.name)
     if isinstance(layer, layers.BatchNormalization):
         parts = ("weight", "bias", "running_mean", "running_var")
         return [(f"{prefix}.{part}", (0,), shape) for part, shape in zip(parts, shapes, strict=True)]
@@ -151,14 +117,6 @@ def _wanted(layer: Any) -> list[_Wanted]:
     # torch: (out, in, height, width); Keras: (height, width, in, out), and (height, width, in, 1) for depthwise
     axes = (2, 3, 0, 1) if isinstance(layer, layers.DepthwiseConv2D) else (2, 3, 1, 0)
     return [(f"{prefix}.weight", axes, shapes[0])]
-
-
-def _published_name(layer_name: str) -> str:
-    """`blocks_3_expand_conv` -> `_blocks.3._expand_conv`; `conv_stem` -> `_conv_stem`."""
-    if not layer_name.startswith("blocks_"):
-        return f"_{layer_name}"
-    _, number, part = layer_name.split("_", 2)
-    return f"_blocks.{number}._{part}"
 
 
 def _take(

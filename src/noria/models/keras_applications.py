@@ -179,6 +179,11 @@ def build_backbone(name: str, *, image_size: int, weights: str) -> keras.Model:
     return model
 
 
+def write_engine(name: str, *, image_size: int, weights: str) -> bytes | None:
+    """Return None: these networks are converted from their Keras model."""
+    return None
+
+
 def _family(name: str) -> _Family:
     if name not in _FAMILY_OF:
         raise UnknownNameError("model", name, NAMES)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import keras
+from typing import TYPE_CHECKING, Any
 
 from noria import models
+
+if TYPE_CHECKING:
+    import keras
 
 
 def describe(name: str, model: keras.Model) -> dict[str, Any]:

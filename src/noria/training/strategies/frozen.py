@@ -5,12 +5,11 @@ What comes out is one ordinary Keras model, backbone and head together, that ans
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,10 +20,17 @@ from noria.data.features import Extractor, Wanted, compute_features
 from noria.errors import ConfigError
 from noria.evaluation.calibration import fit_temperature
 from noria.inference.runtimes import litert
-from noria.training.engine_file import engine_file
-from noria.training.head import Head, fit_head
+from noria.quiet import tensorflow_beside
+from noria.training.clock import Clock
+from noria.training.engine_file import Engine, converted_engine, written_engine
 from noria.training.job import Job, Trained
 
+if TYPE_CHECKING:
+    import keras
+
+    from noria.training.head import Head
+
+ENGINES = "engines"  # the folder in the cache
 Features = dict[tuple[str, int], NDArray[np.float32]]
 
 
@@ -35,25 +41,17 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         WeightsError: the backbone's weights cannot be had.
         DataError: a picture changed while training.
     """
-    seconds: dict[str, float] = {}
-    start = time.perf_counter()
+    clock = Clock()
     progress.note(f"{job.model.name}: weights from {models.card(job.model.name).weights_source}")
-    backbone = models.find(job.model.name).build_backbone(
-        job.model.name, image_size=_image_size(job), weights=job.model.weights
-    )
-    fingerprint = models.fingerprint(backbone)
-    progress.note("preparing the engine that computes the features")
-    engine = engine_file(backbone, fingerprint, cache_folder() / "engines")
-    seconds["model"] = time.perf_counter() - start
-
-    start = time.perf_counter()
-    extractor = _extractor(job, fingerprint, engine)
-    features, computed = compute_features(_wanted(job), extractor, store, progress=progress)
-    seconds["features"] = time.perf_counter() - start
-
-    start = time.perf_counter()
-    head, temperature, outputs = _fit(job, features, progress)
-    seconds["head"] = time.perf_counter() - start
+    with tensorflow_beside(lambda: _backbone(job)) as keras_side:
+        with clock.stage("engine"):
+            engine = _engine(job, keras_side)
+        with clock.stage("features"):
+            features, computed = compute_features(_wanted(job), _extractor(job, engine), store, progress=progress)
+        with clock.stage("load"):
+            backbone = keras_side()
+    with clock.stage("head"):
+        head, temperature, outputs = _fit(job, features, progress)
     return Trained(
         model=_assemble(backbone, head, temperature),
         temperature=temperature,
@@ -62,10 +60,22 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         history=head.history,
         candidates=head.candidates,
         chosen=head.chosen,
-        card=_card(job, backbone, fingerprint),
+        card=_card(job, backbone),
         features={"width": len(head.kernel), "computed": computed, "from_cache": len(features) - computed},
-        seconds=seconds,
+        seconds=clock.seconds,
     )
+
+
+def _backbone(job: Job) -> keras.Model:
+    build = models.find(job.model.name).build_backbone
+    return build(job.model.name, image_size=_image_size(job), weights=job.model.weights)
+
+
+def _engine(job: Job, keras_side: Callable[[], keras.Model]) -> Engine:
+    """Return what computes the features; where the family cannot write it, Keras' model is waited for and converted."""
+    name, folder = job.model.name, cache_folder() / ENGINES
+    engine = written_engine(name, folder, image_size=_image_size(job), weights=job.model.weights)
+    return engine or converted_engine(keras_side(), folder)
 
 
 def _wanted(job: Job) -> list[Wanted]:
@@ -77,13 +87,15 @@ def _wanted(job: Job) -> list[Wanted]:
     ]
 
 
-def _extractor(job: Job, fingerprint: str, engine: Path) -> Extractor:
+def _extractor(job: Job, engine: Engine) -> Extractor:
     engine_name = f"{litert.FORMAT} {version('ai-edge-litert')}"
-    space = f"{fingerprint}/{engine_name}/{job.decoder}/{job.input.model_dump_json()}"
-    return Extractor(space, job.vary_spec, job.read, job.vary, lambda: litert.open_session(engine))
+    space = f"{engine.fingerprint}/{engine_name}/{job.decoder}/{job.input.model_dump_json()}"
+    return Extractor(space, job.vary_spec, job.read, job.vary, lambda: litert.open_session(engine.path))
 
 
 def _fit(job: Job, features: Features, progress: Progress) -> tuple[Head, float, dict[str, NDArray[np.float32]]]:
+    from noria.training.head import fit_head
+
     train = _matrix(job, features, "train", views=job.views + 1)
     validation = _matrix(job, features, "validation")
     test = _matrix(job, features, "test")
@@ -106,6 +118,8 @@ def _matrix(
 
 def _assemble(backbone: keras.Model, head: Head, temperature: float) -> keras.Model:
     """Put backbone and head together; the temperature goes into the head's weights, so no server can forget it."""
+    import keras
+
     backbone.trainable = False
     layer = keras.layers.Dense(int(head.kernel.shape[1]), activation="softmax", name="scores")
     model = keras.Model(backbone.input, layer(backbone.output), name=backbone.name)
@@ -121,7 +135,7 @@ def _image_size(job: Job) -> int:
     return height
 
 
-def _card(job: Job, backbone: keras.Model, fingerprint: str) -> dict[str, Any]:
+def _card(job: Job, backbone: keras.Model) -> dict[str, Any]:
     card = models.find(job.model.name).card(job.model.name)
     return {
         "name": card.name,
@@ -130,7 +144,7 @@ def _card(job: Job, backbone: keras.Model, fingerprint: str) -> dict[str, Any]:
         "weights": job.model.weights,
         "licence": card.licence,
         "source": card.weights_source,
-        "fingerprint": fingerprint,
+        "fingerprint": models.fingerprint(backbone),
     }
 
 

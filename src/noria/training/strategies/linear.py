@@ -10,9 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,11 +20,15 @@ from noria.artifacts.store import Store
 from noria.contracts import Progress, Split
 from noria.evaluation.calibration import fit_temperature
 from noria.inputs.text import joined
+from noria.quiet import tensorflow_beside
 from noria.training.class_weights import example_weights
 from noria.training.describe import describe
 from noria.training.encoded import Encoded, encode, text_settings
 from noria.training.job import Job, Trained
 from noria.training.naive_bayes import LinearModel, fit_path
+
+if TYPE_CHECKING:
+    import keras
 
 STRENGTHS = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
 MOST_WEIGHTS = 16_000_000  # n-grams times labels; the search takes some 20 vectors of that length
@@ -40,6 +43,11 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         ConfigError: the model does not take n-grams.
         DataError: a text changed while training.
     """
+    with tensorflow_beside(lambda: None) as keras_side:
+        return _train(job, progress, keras_side)
+
+
+def _train(job: Job, progress: Progress, keras_side: Callable[[], None]) -> Trained:
     start = time.perf_counter()
     settings = text_settings(job, "ngrams")
     bound = min(settings.max_ngrams, MOST_WEIGHTS // len(job.dataset.labels))
@@ -53,6 +61,9 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         final = next(_path(job, encoded, ("train", "validation"), [best.strength]))[1]
         advance(1)
     temperature = fit_temperature(best.scores, encoded.labels["validation"])
+    fitted = time.perf_counter()
+    keras_side()
+    loaded = time.perf_counter()
     model = _assemble(job, final, temperature)
     return Trained(
         model=model,
@@ -64,7 +75,7 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         chosen={"l2": best.strength},
         card=describe(job.model.name, model),
         features={"width": encoded.vocabulary_size - 1, "computed": len(job.dataset.examples), "from_cache": 0},
-        seconds={"encode": middle - start, "fit": time.perf_counter() - middle},
+        seconds={"encode": middle - start, "fit": fitted - middle, "load": loaded - fitted},
         input_files=encoded.files,
     )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,10 +13,15 @@ from noria.artifacts.store import Store
 from noria.contracts import Progress, Split
 from noria.evaluation.calibration import fit_temperature
 from noria.inputs import text
+from noria.quiet import load_tensorflow
 from noria.training.describe import describe
 from noria.training.encoded import Encoded, encode, text_settings
-from noria.training.head import Head, fit_head
 from noria.training.job import Job, Trained
+
+if TYPE_CHECKING:
+    import keras
+
+    from noria.training.head import Head
 
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # of L2 on standardised features
 
@@ -35,9 +40,14 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
     """
     start = time.perf_counter()
     encoded = encode(job, text_settings(job, "sequence"), progress=progress)
+    middle = time.perf_counter()
+    load_tensorflow()
+    import keras
+
+    loaded = time.perf_counter()
     model = _network(job, encoded)
     features = _features(model, encoded, progress)
-    middle = time.perf_counter()
+    pooled = time.perf_counter()
     head = _fit(job, features, encoded.labels, progress)
     scores = {
         split: np.asarray(keras.ops.softmax(head.logits(features[split])), np.float32)
@@ -55,7 +65,12 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         chosen=head.chosen,
         card=describe(job.model.name, model),
         features={"width": len(head.kernel), "computed": len(job.dataset.examples), "from_cache": 0},
-        seconds={"features": middle - start, "head": time.perf_counter() - middle},
+        seconds={
+            "encode": middle - start,
+            "load": loaded - middle,
+            "features": pooled - loaded,
+            "head": time.perf_counter() - pooled,
+        },
         input_files=encoded.files,
     )
 
@@ -90,11 +105,15 @@ def _features(model: keras.Model, encoded: Encoded, progress: Progress) -> dict[
 
 
 def _means(model: keras.Model, rows: NDArray[np.int32]) -> Array:
+    import keras
+
     mean = keras.Model(model.input, model.get_layer("mean").output)
     return np.asarray(mean.predict(rows, batch_size=128, verbose=0), dtype=np.float32)
 
 
 def _fit(job: Job, features: dict[Split, Array], labels: dict[Split, NDArray[np.int64]], progress: Progress) -> Head:
+    from noria.training.head import fit_head
+
     settings = job.training if job.training.l2 else job.training.model_copy(update={"l2": STRENGTHS})
     train, validation = ((features[split], labels[split]) for split in ("train", "validation"))
     with progress.track("head", settings.epochs) as advance:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from noria import models
 from noria.artifacts.store import Store
 from noria.contracts import Progress, Split
 from noria.evaluation.calibration import fit_temperature
+from noria.quiet import load_tensorflow
 from noria.training.class_weights import example_weights
 from noria.training.describe import describe
 from noria.training.encoded import encode, text_settings
 from noria.training.job import Job, Trained
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
 
 # Epochs, where the settings leave it open: such networks know the training texts by heart after a few.
 PATIENCE = 3
@@ -39,7 +43,10 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
     encoded = encode(job, settings, progress=progress)
     rows = {split: ids.padded(settings.length) for split, ids in encoded.ids.items()}
     middle = time.perf_counter()
+    load_tensorflow()
+    import keras
 
+    loaded = time.perf_counter()
     keras.utils.set_random_seed(job.seed)
     build = functools.partial(
         models.find(job.model.name).build_network,
@@ -67,7 +74,7 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         chosen={"epoch": best + 1, "epochs_trained": len(history["val_loss"])},
         card=describe(job.model.name, finished),
         features={"width": settings.length, "computed": len(job.dataset.examples), "from_cache": 0},
-        seconds={"encode": middle - start, "fit": time.perf_counter() - middle},
+        seconds={"encode": middle - start, "load": loaded - middle, "fit": time.perf_counter() - loaded},
         input_files=encoded.files,
     )
 
@@ -80,6 +87,8 @@ def _fit(
     progress: Progress,
 ) -> dict[str, list[float]]:
     """Train `model` to its best epoch; return the curves."""
+    import keras
+
     training = job.training
     # XLA is several times slower than TensorFlow's own kernels on a CPU.
     model.compile(
@@ -109,6 +118,8 @@ def _shuffled(
     rows: NDArray[np.int32], labels: NDArray[np.int64], weights: Array, batch_size: int, seed: int
 ) -> tf.data.Dataset:
     """Batches of (ids, label, weight), in another order each epoch, decided by the seed."""
+    import tensorflow as tf
+
     columns = tuple(tf.constant(column) for column in (rows, labels, weights))
     order = tf.data.Dataset.range(len(labels)).shuffle(len(labels), seed=seed, reshuffle_each_iteration=True)
     return (
@@ -117,10 +128,14 @@ def _shuffled(
 
 
 def _batches(rows: NDArray[np.int32], labels: NDArray[np.int64], batch_size: int) -> tf.data.Dataset:
+    import tensorflow as tf
+
     return tf.data.Dataset.from_tensor_slices((rows, labels)).batch(batch_size).prefetch(2)
 
 
 def _scores(model: keras.Model, rows: NDArray[np.int32], advance: Callable[[int], None]) -> Array:
+    import keras
+
     bar = keras.callbacks.LambdaCallback(on_predict_batch_end=lambda batch, logs: advance(1))
     return np.asarray(model.predict(rows, batch_size=128, verbose=0, callbacks=[bar]), dtype=np.float32)
 

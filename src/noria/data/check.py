@@ -147,8 +147,10 @@ def _name(path: Path) -> str:
 
 def _tidy(candidate: Candidate) -> Candidate:
     """Spellings that look the same are the same label: NFC, without surrounding spaces."""
-    group = nfc(candidate.group) if candidate.group else None
-    return replace(candidate, label=tidy_label(candidate.label), group=group)
+    label, group = tidy_label(candidate.label), nfc(candidate.group) if candidate.group else None
+    if (label, group) == (candidate.label, candidate.group):
+        return candidate
+    return replace(candidate, label=label, group=group)
 
 
 def decoder(module: ModuleType) -> str:

@@ -191,6 +191,8 @@ def test_a_table_without_a_header_is_told_and_can_be_read_by_number(tmp_path: Pa
         read(tmp_path, content)
     assert "2: 'I liked the film, all of it'" in str(error.value)
     assert "--text 2 --label 1" in str(error.value)
+    with pytest.raises(DataError, match="here perhaps: --text 1 --label 2"):
+        read(tmp_path, "".join(f'"{text}",{number % 2}\n' for number, text in enumerate(GOOD)))
     listing = read(tmp_path, content, text="2", label="1")
     assert [one.path for one in listing.candidates] == [f"reviews.csv:{line}" for line in (1, 2, 3, 4)]
     assert "no header" in message(listing, "columns_chosen")

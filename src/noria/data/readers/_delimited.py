@@ -144,9 +144,11 @@ def _require_numbers(path: Path, first: Row, columns: Columns, names: tuple[str,
     if columns.text in names and columns.label in names:
         return
     shown = "\n".join(f"  {number}: {_short(cell)}" for number, cell in zip(names, first.cells, strict=True))
+    by_length = sorted(names, key=lambda name: len(first.cells[int(name) - 1]))
+    likely = f"--text {by_length[-1]} --label {by_length[0]}"
     raise DataError(
         f"{path} has no header: its row 1 (line {first.line}) is data already:\n{shown}\n"
-        "Put a first line of names above it, such as text,label, or name the columns by number: --text 2 --label 1."
+        f"Put a first line of names above it, such as text,label, or name the columns by number, here perhaps: {likely}."
     )
 
 

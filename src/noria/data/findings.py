@@ -153,7 +153,7 @@ def _about_duplicates(examples: Sequence[Example]) -> Iterable[Finding]:
 def _about_similar(similar: Sequence[Sequence[str]]) -> Iterable[Finding]:
     nearly = [path for paths in similar for path in paths[1:]]
     if nearly:
-        message = f"{_inputs(len(nearly))} nearly the same as another one ({_counted(len(similar), "set")})."
+        message = f"{_inputs(len(nearly))} nearly the same as another one ({_counted(len(similar), 'set')})."
         remedy = "They stay on one side of the split, so they cannot leak; delete them to count each once."
         yield _finding("near_duplicates", "info", nearly, message, remedy)
 

@@ -148,7 +148,7 @@ def _require_numbers(path: Path, first: Row, columns: Columns, names: tuple[str,
     likely = f"--text {by_length[-1]} --label {by_length[0]}"
     raise DataError(
         f"{path} has no header: its row 1 (line {first.line}) is data already:\n{shown}\n"
-        f"Put a first line of names above it, such as text,label, or name the columns by number, here perhaps: {likely}."
+        f"Put a first line of names above it, such as text,label, or name columns by number, here perhaps: {likely}."
     )
 
 

@@ -199,6 +199,19 @@ def test_a_table_without_a_header_is_told_and_can_be_read_by_number(tmp_path: Pa
     assert "no header" in message(listing, "columns_chosen")
 
 
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_labels_that_are_numbers_are_not_taken_for_the_numbers_of_columns(tmp_path: Path, first: int) -> None:
+    content = "".join(f'"{text}",{(number + first) % 3}\n' for number, text in enumerate(GOOD))
+    listing = read(tmp_path, content, text="1", label="2")
+    assert [one.path for one in listing.candidates] == [f"reviews.csv:{line}" for line in (1, 2, 3, 4)]
+    assert listing.candidates[0].label == str(first)
+
+
+def test_numbers_can_be_names(tmp_path: Path) -> None:
+    listing = read(tmp_path, table([(text, n % 2) for n, text in enumerate(GOOD)], header="0,1"), text="0", label="1")
+    assert [one.path for one in listing.candidates] == [f"reviews.csv:{line}" for line in (2, 3, 4, 5)]
+
+
 # --- rows that are wrong
 
 

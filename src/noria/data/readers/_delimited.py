@@ -123,12 +123,20 @@ def _of_one_width(records: Sequence[Row]) -> int:
 def _is_header(first: Sequence[str], others: Sequence[Sequence[str]], columns: Columns) -> bool:
     """Whether the first record is a row of names rather than one of data."""
     cells = [cell.strip() for cell in first]
-    if any(is_known(cell) or cell in (columns.text, columns.label) for cell in cells):
+    if any(is_known(cell) for cell in cells) or _has_names(cells, columns):
         return True
     if any(_is_content(cell) for cell in cells) or len(set(filter(None, cells))) < len(list(filter(None, cells))):
         return False
     later = [{cell.strip() for cell in column} for column in itertools.zip_longest(*others, fillvalue="")]
     return not any(cell and cell in column for cell, column in zip(cells, later, strict=False))
+
+
+def _has_names(cells: Sequence[str], columns: Columns) -> bool:
+    """Whether cells are the names that the user said. A number is also the number of a column, and often a label."""
+    said = [name for name in (columns.text, columns.label) if name is not None]
+    return any(name in cells and not name.isdecimal() for name in said) or (
+        len(said) == 2 and len(set(cells).intersection(said)) == 2
+    )
 
 
 def _is_content(cell: str) -> bool:

@@ -430,8 +430,8 @@ def _labelled(
     listing = read(path, find_reader(path, task=opened.manifest.task), columns)
     set_aside = [one for ones in listing.set_aside.values() for one in ones]
     inputs = [
-        Input(one.path, listing.root / one.path if one.data is None else one.data, tidy_label(one.label))
-        for one in listing.candidates
+        Input(one.path, source, tidy_label(one.label))
+        for one, source in zip(listing.candidates, listing.sources(), strict=True)
     ]
     if not inputs:
         first = f" The first: {set_aside[0].path}: {set_aside[0].reason}." if set_aside else ""

@@ -20,13 +20,12 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a reader found: a file that is not opened yet, or a cell of a table, with its label."""
+    """What a reader found: an input that is not looked at yet, with its label."""
 
     path: str  # relative to the dataset's root (or absolute in a manifest), with forward slashes; a cell is TABLE:LINE
     label: str
     split: Split | None = None
     group: str | None = None
-    data: bytes | None = None  # the input itself, where the reader holds it; else the file at `path` is read
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TypeVar
 Work = TypeVar("Work")
 Result = TypeVar("Result")
 
-AHEAD = 8  # pieces of work for each thread that may be under way, or done and not yet taken
+AHEAD = 8
 
 
 def default_threads() -> int:
@@ -22,17 +22,22 @@ def default_threads() -> int:
     return os.cpu_count() or 1
 
 
-def ordered_map(function: Callable[[Work], Result], source: Iterable[Work], *, threads: int) -> Iterator[Result]:
+def ordered_map(
+    function: Callable[[Work], Result], source: Iterable[Work], *, threads: int, ahead: int = AHEAD
+) -> Iterator[Result]:
     """Yield `function(work)` for each piece of work, in order.
 
-    Decoders and engines let go of Python's lock, so threads are enough. When the caller stops, by an error or Ctrl-C,
-    what has not begun is dropped; at most one piece for each thread is finished.
+    Decoders, engines and numpy let go of Python's lock, so threads are enough. When the caller stops, by an error or
+    Ctrl-C, what has not begun is dropped; at most one piece for each thread is finished.
+
+    Args:
+        ahead: pieces for each thread that are under way, or done and not yet taken; fewer where results are large.
     """
     work = iter(source)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="noria")
     queue: deque[Future[Result]] = deque()
     try:
-        queue.extend(pool.submit(function, one) for one in itertools.islice(work, AHEAD * threads))
+        queue.extend(pool.submit(function, one) for one in itertools.islice(work, ahead * threads))
         while queue:
             yield queue.popleft().result()
             queue.extend(pool.submit(function, one) for one in itertools.islice(work, 1))

@@ -55,6 +55,16 @@ def test_a_written_file_has_the_usual_mode_and_leaves_nothing_beside_it(tmp_path
     assert names_in(tmp_path) == ["a.txt", "plain"]
 
 
+def test_pieces_are_written_one_after_the_other_and_an_error_of_theirs_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    write_atomic(path, (f"{number}\n".encode() for number in range(3)))
+    assert path.read_bytes() == b"0\n1\n2\n"
+    with pytest.raises(ZeroDivisionError):
+        write_atomic(path, (b"%d" % (1 // (1 - number)) for number in range(3)))
+    assert [one.name for one in tmp_path.iterdir()] == ["rows"]
+    assert path.read_bytes() == b"0\n1\n2\n"
+
+
 def test_a_full_disk_is_told_and_leaves_the_old_file_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("old")
     told = in_child(FULL_DISK, tmp_path).splitlines()

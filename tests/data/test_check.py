@@ -87,6 +87,7 @@ def test_files_that_are_no_pictures_are_set_aside_with_reason_and_hash(tmp_path:
     dataset = check(root, settings=SETTINGS)
     assert set(aside(dataset)) == {"cat/empty.jpg", "cat/notes.txt", "dog/cut.jpg", ".DS_Store"}
     assert finding(dataset, "unreadable").count == 3
+    assert "The first, cat/empty.jpg: empty: 0 bytes." in finding(dataset, "unreadable").message
     assert finding(dataset, "passed_over").severity == "info"
     assert all(one.reason and one.sha256 for one in dataset.set_aside if one.path != ".DS_Store")
 

@@ -8,8 +8,10 @@ import importlib.util
 import json
 import random
 import sys
+import tracemalloc
 import unicodedata
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from noria.errors import UnreadableInputError
 from noria.inputs import _ngrams, text
 from noria.inputs._unicode import foldings
 from noria.inputs._words import tokens
-from noria.inputs.text import Settings
+from noria.inputs.text import Rows, Settings
 
 GENERATOR = Path(__file__).resolve().parents[2] / "tools" / "make_unicode_table.py"
 
@@ -190,6 +192,23 @@ def test_real_reviews_have_the_ngrams_that_plain_counting_finds(shared_data: Pat
         assert set(names) == {name for name, count in plain_counts(texts, 3).items() if count >= 2}
         (row,) = text.open_bulk_reader(Settings(), files)(texts[7:8])
         assert {names[index - 1] for index in row} == set(plain_counts(texts[7:8], 3)) & set(names)
+
+
+def test_parts_that_are_made_one_by_one_are_joined_without_a_second_copy_of_all() -> None:
+    def parts() -> Iterator[Rows]:
+        for part in range(200):
+            yield Rows(np.full(20_000, part, np.int32), np.arange(0, 20_001, 100))
+
+    tracemalloc.start()
+    try:
+        rows = _ngrams.joined(parts())  # 16 MB
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(rows) == 40_000
+    assert rows[399].tolist() == [1] * 100
+    assert peak < 1.4 * (rows.values.nbytes + rows.splits.nbytes)
+    assert len(_ngrams.joined([])) == 0
 
 
 def test_ngrams_are_padded_to_a_power_of_two_of_sixteen_or_more() -> None:

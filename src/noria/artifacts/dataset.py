@@ -122,8 +122,8 @@ class Dataset:
             NoriaError: the disk is full, or there is no permission.
         """
         with folder_being_written(folder, replace=True, marker=_INDEX) as partial:
-            write_atomic(partial / _EXAMPLES, b"".join(_lines(map(asdict, self.examples))))
-            write_atomic(partial / _SET_ASIDE, b"".join(_lines(map(asdict, self.set_aside))))
+            write_atomic(partial / _EXAMPLES, _lines(map(asdict, self.examples)))
+            write_atomic(partial / _SET_ASIDE, _lines(map(asdict, self.set_aside)))
             write_json(partial / _INDEX, self._index())
 
     @classmethod
@@ -223,17 +223,15 @@ def _lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
     return (orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    rows = []
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
     # Not splitlines(): JSON escapes line feeds, but other line separators may stand in a name as they are.
     for number, line in enumerate(read_limited(path, limit=_LIMIT).split(b"\n"), start=1):
         if not line:
             continue
         try:
-            rows.append(orjson.loads(line))
+            yield orjson.loads(line)
         except orjson.JSONDecodeError as error:
             raise ArtifactError(f"{path} is damaged in line {number}: {error}. Train again.") from error
-    return rows
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

@@ -32,18 +32,22 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write a file so that a reader, or a crash, sees either what was there before or all of `data` (text as UTF-8).
+def write_atomic(path: Path, data: bytes | str | Iterator[bytes]) -> None:
+    """Write a file so that a reader, or a crash, sees either what was there before or all of `data`.
+
+    Args:
+        data: text is written as UTF-8; what an iterator yields is never in memory as a whole.
 
     Raises:
         NoriaError: the disk is full, there is no permission, or the folder is missing.
     """
-    content = data.encode() if isinstance(data, str) else data
+    data = data.encode() if isinstance(data, str) else data
+    pieces = iter((data,)) if isinstance(data, bytes) else data
     partial = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.partial")
     with _explained(path):
         try:
             with partial.open("xb") as file:
-                file.write(content)
+                file.writelines(pieces)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,11 @@ from pydantic import BaseModel
 from noria import plugins
 from noria.artifacts.dataset import Dataset, nfc, tidy_label
 from noria.contracts import Candidate, Example, Progress, SetAside, Silent
+from noria.data.cells import ByHash, Chosen
 from noria.data.duplicates import exact_duplicates, join, members
 from noria.data.findings import KINDS, findings
 from noria.data.inspection import Inspected, InspectionCache, inspect_all
-from noria.data.readers import Columns, find_reader
+from noria.data.readers import Columns, Listing, find_reader
 from noria.data.readers import read as read_listing
 from noria.data.split import STRICTEST, Item, Ratios, assign
 from noria.errors import DataError
@@ -38,6 +39,7 @@ _SHAPING = {"height", "width", "fit", "resample"}  # settings that change the ar
 class _Record:
     """A usable input on its way to becoming an Example."""
 
+    place: int  # of its candidate in the listing
     candidate: Candidate
     seen: Inspected
 
@@ -85,7 +87,7 @@ def check(
     candidates = [_tidy(candidate) for candidate in listing.candidates]
     module = plugins.load("noria.inputs", row.INPUT)
     seen = inspect_all(
-        [listing.root / one.path if one.data is None else one.data for one in candidates],
+        listing.contents if listing.contents is not None else [listing.root / one.path for one in candidates],
         partial(module.inspect, settings=settings),
         scope=f"{decoder(module)} {settings.model_dump_json(exclude=_SHAPING)}",
         workers=workers,
@@ -94,13 +96,11 @@ def check(
     )
     records = _without_unreadable(candidates, seen, set_aside)
     records = _without_contradictions(records, set_aside)
-    similar = plugins.load("noria.data.similarity", row.SIMILARITY).groups([one.candidate.data for one in records])
+    similar = plugins.load("noria.data.similarity", row.SIMILARITY).groups(_contents(listing, records))
     nearly = _near_duplicates(records, similar)
     units = _units(records, similar)
     records, units = _without_leaks(records, units, set_aside)
     examples = _split(records, units, split, seed)
-    # The very strings of the examples as keys: a million more of them would be a hundred megabytes.
-    held = {one.seen.sha256 or "": one.candidate.data for one in records if one.candidate.data is not None}
     return Dataset(
         name=_name(path),
         root=listing.root.absolute(),
@@ -112,8 +112,13 @@ def check(
         settings=settings.model_dump(mode="json"),
         seed=seed,
         ratios=split,
-        origin={"path": str(path.absolute()), "reader": reader, "columns": asdict(columns), "cells": bool(held)},
-        contents=held,
+        origin={
+            "path": str(path.absolute()),
+            "reader": reader,
+            "columns": asdict(columns),
+            "cells": listing.contents is not None,
+        },
+        contents=_by_hash(listing, records),
     )
 
 
@@ -128,16 +133,16 @@ def reopened(dataset: Dataset) -> Dataset:
     origin = dataset.origin
     if origin is None or not origin["cells"]:
         return dataset
-    listing = read_listing(Path(origin["path"]), origin["reader"], Columns(**origin["columns"]))
+    texts = read_listing(Path(origin["path"]), origin["reader"], Columns(**origin["columns"])).contents or ()
     wanted = {one.sha256 for one in dataset.examples}
-    hashed = ((hashlib.sha256(one.data).hexdigest(), one.data) for one in listing.candidates if one.data is not None)
-    found = {sha256: data for sha256, data in hashed if sha256 in wanted}
+    hashed = ((hashlib.sha256(text).hexdigest(), place) for place, text in enumerate(texts))
+    found = {sha256: place for sha256, place in hashed if sha256 in wanted}
     if missing := len(wanted - found.keys()):
         raise DataError(
             f"{origin['path']} was changed: {missing:,} of the {len(wanted):,} texts that the run was made from are no "
             "longer in it. Restore it, or train again on what there is now."
         )
-    return replace(dataset, contents=found)
+    return replace(dataset, contents=ByHash(texts, found))
 
 
 def _name(path: Path) -> str:
@@ -147,8 +152,10 @@ def _name(path: Path) -> str:
 
 def _tidy(candidate: Candidate) -> Candidate:
     """Spellings that look the same are the same label: NFC, without surrounding spaces."""
-    group = nfc(candidate.group) if candidate.group else None
-    return replace(candidate, label=tidy_label(candidate.label), group=group)
+    label, group = tidy_label(candidate.label), nfc(candidate.group) if candidate.group else None
+    if (label, group) == (candidate.label, candidate.group):
+        return candidate
+    return replace(candidate, label=label, group=group)
 
 
 def decoder(module: ModuleType) -> str:
@@ -161,14 +168,28 @@ def _without_unreadable(
     candidates: Sequence[Candidate], seen: Sequence[Inspected], set_aside: dict[str, list[SetAside]]
 ) -> list[_Record]:
     records = []
-    for candidate, one in zip(candidates, seen, strict=True):
+    for place, (candidate, one) in enumerate(zip(candidates, seen, strict=True)):
         reason = one.reason or ("" if candidate.label else "the name of its class is empty")
         if not reason:
-            records.append(_Record(candidate, one))
+            records.append(_Record(place, candidate, one))
             continue
         kind = "unreadable" if one.reason else "unlabelled"
         set_aside[kind].append(SetAside(candidate.path, reason, one.sha256))
     return sorted(records, key=lambda record: (nfc(record.candidate.path), record.candidate.path))
+
+
+def _contents(listing: Listing, records: Sequence[_Record]) -> Sequence[bytes | None]:
+    """What each record's input is, None where it is a file."""
+    if listing.contents is None:
+        return [None] * len(records)
+    return Chosen(listing.contents, [record.place for record in records])
+
+
+def _by_hash(listing: Listing, records: Sequence[_Record]) -> Mapping[str, bytes]:
+    if listing.contents is None:
+        return {}
+    # The very strings of the examples as keys: a million more of them would be a hundred megabytes.
+    return ByHash(listing.contents, {record.seen.sha256 or "": record.place for record in records})
 
 
 def _without_contradictions(records: Sequence[_Record], set_aside: dict[str, list[SetAside]]) -> list[_Record]:

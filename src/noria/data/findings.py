@@ -63,6 +63,7 @@ _SET_ASIDE: Mapping[str, tuple[Severity, str, str]] = {
         "Figures that were measured on this split before may be too good.",
     ),
 }
+_OF_MANY_REASONS = {"unreadable", "unreachable", "broken_rows"}
 # Every kind of finding that there can be: those above, those of `obstacles`, those below, and the readers'.
 KINDS = frozenset(_SET_ASIDE) | {
     *("nothing_usable", "single_class", "too_few_examples", "empty_train_split", "empty_split"),
@@ -114,8 +115,11 @@ def _about_given_split(listing: Listing) -> Iterable[Finding]:
 def _about_set_aside(set_aside: Mapping[str, Sequence[SetAside]]) -> Iterable[Finding]:
     for kind, ones in set_aside.items():
         severity, message, remedy = _SET_ASIDE.get(kind, ("warning", "{n} set aside.", ""))
-        paths = sorted(one.path for one in ones)
-        yield _finding(kind, severity, paths, message.format(n=_inputs(len(paths))), remedy)
+        ordered = sorted(ones, key=lambda one: one.path)
+        told = message.format(n=_inputs(len(ordered)))
+        if kind in _OF_MANY_REASONS:
+            told += f" The first, {ordered[0].path}: {ordered[0].reason}."
+        yield _finding(kind, severity, [one.path for one in ordered], told, remedy)
 
 
 def _about_spellings(spellings: set[str]) -> Iterable[Finding]:
@@ -149,7 +153,7 @@ def _about_duplicates(examples: Sequence[Example]) -> Iterable[Finding]:
 def _about_similar(similar: Sequence[Sequence[str]]) -> Iterable[Finding]:
     nearly = [path for paths in similar for path in paths[1:]]
     if nearly:
-        message = f"{_inputs(len(nearly))} nearly the same as another one ({len(similar):,} sets)."
+        message = f"{_inputs(len(nearly))} nearly the same as another one ({_counted(len(similar), 'set')})."
         remedy = "They stay on one side of the split, so they cannot leak; delete them to count each once."
         yield _finding("near_duplicates", "info", nearly, message, remedy)
 
@@ -189,7 +193,11 @@ def _about_sides(examples: Sequence[Example]) -> Iterable[Finding]:
 
 
 def _inputs(count: int) -> str:
-    return "1 input" if count == 1 else f"{count:,} inputs"
+    return _counted(count, "input")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _classes(count: int) -> str:

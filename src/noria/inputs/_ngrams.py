@@ -9,15 +9,15 @@ number. What begins or ends an n-gram of the array is in it too.
 from __future__ import annotations
 
 import functools
-import os
-from collections import deque
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from noria.ordered import default_threads, ordered_map
 
 WORD_BITS: Final = 21
 MOST_WORDS: Final = (1 << WORD_BITS) - 1
@@ -48,6 +48,11 @@ class Rows:
         """Return (n,)."""
         return np.diff(self.splits)
 
+    def between(self, start: int, stop: int) -> Rows:
+        """Return the rows from `start` to before `stop`, their values in the same memory."""
+        splits = self.splits[start : stop + 1]
+        return Rows(self.values[splits[0] : splits[-1]], splits - splits[0])
+
     def cut(self, length: int) -> Rows:
         """Return the first `length` numbers of each row."""
         kept = np.arange(len(self.values)) - np.repeat(self.splits[:-1], self.lengths) < length
@@ -62,12 +67,16 @@ class Rows:
         return array
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
-    """Return the rows of all parts, one part after the other."""
-    if not parts:
-        return Rows(np.zeros(0, np.int32), np.zeros(1, np.int64))
-    values = np.concatenate([part.values for part in parts])
-    return Rows(values, _splits(np.concatenate([part.lengths for part in parts])))
+def joined(parts: Iterable[Rows]) -> Rows:
+    """Return the rows of all parts, one part after the other.
+
+    Parts that are made one by one are in memory one by one: it takes hardly more than what is returned.
+    """
+    values, lengths = array("i"), array("q")  # arrays that grow in place, unlike those of numpy
+    for part in parts:
+        values.frombytes(part.values.astype(np.int32, copy=False).tobytes())
+        lengths.frombytes(part.lengths.tobytes())
+    return Rows(np.asarray(values, np.int32), _splits(np.asarray(lengths, np.int64)))
 
 
 def encode(texts: Iterable[Sequence[str]], id_of: Callable[[str], int]) -> Iterator[Rows]:
@@ -152,16 +161,8 @@ def words_of_ngram(index: int, keys: Keys) -> list[int]:
 
 
 def in_threads(work: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
-    """Yield the results in order. numpy lets go of Python's lock, so the next parts can be made meanwhile."""
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        pending: deque[Future[Result]] = deque()
-        for part in parts:
-            pending.append(pool.submit(work, part))
-            if len(pending) > workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+    """Yield the results in order; few parts are in memory at once."""
+    return ordered_map(work, parts, threads=default_threads(), ahead=2)
 
 
 class _Tally:

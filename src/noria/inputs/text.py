@@ -28,7 +28,6 @@ from noria.errors import UnreadableInputError
 from noria.inputs import _ngrams, _parts
 from noria.inputs._ngrams import MOST_WORDS
 from noria.inputs._ngrams import Rows as Rows  # what a bulk reader gives
-from noria.inputs._ngrams import joined as joined
 from noria.inputs._unicode import foldings
 from noria.inputs._words import tokens, without_line_breaks
 
@@ -98,8 +97,10 @@ def learn(texts: Iterable[bytes], settings: Settings) -> dict[str, bytes]:
     places = np.array([provisional[word] for word in words], np.int64)
     number = np.zeros(len(provisional), np.int32)
     number[places] = np.arange(1, len(words) + 1)
+    for part in parts:
+        np.take(number, part.values, out=part.values)  # in place: they are as large as all texts together
     keys = _ngrams.shared_ngrams(
-        [Rows(number[part.values], part.splits) for part in parts],
+        parts,
         frequency[places],
         longest=settings.ngrams,
         min_count=settings.min_count,
@@ -128,7 +129,7 @@ def open_batch_reader(settings: Settings, files: Mapping[str, bytes]) -> BatchRe
     def read_batch(texts: Sequence[bytes]) -> list[NDArray[np.int32] | UnreadableInputError]:
         words = [_tokens_or_refusal(data, settings) for data in texts]
         readable = [one for one in words if isinstance(one, list)]
-        rows = read.finish(_ngrams.joined(list(_ngrams.encode(readable, read.id_of))))
+        rows = read.finish(_ngrams.joined(_ngrams.encode(readable, read.id_of)))
         place = iter(range(len(rows)))
         return [_padded(rows[next(place)], settings) if isinstance(one, list) else one for one in words]
 
@@ -144,7 +145,7 @@ def open_bulk_reader(settings: Settings, files: Mapping[str, bytes]) -> BulkRead
 
     def read_all(texts: Iterable[bytes]) -> Rows:
         parts = _ngrams.encode(map(tokens, texts), read.id_of)
-        return _ngrams.joined(list(_ngrams.in_threads(read.finish, parts)))
+        return _ngrams.joined(_ngrams.in_threads(read.finish, parts))
 
     return read_all
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +21,18 @@ class Encoded:
 
     files: dict[str, bytes]  # what the input learnt from the training texts
     vocabulary_size: int  # number of different ids, the padding's 0 included
-    ids: dict[Split, Rows]  # of every text
+    rows: Rows  # the ids of every text, the splits one after the other
     labels: dict[Split, NDArray[np.int64]]  # indices of labels
+
+    @property
+    def ids(self) -> Mapping[Split, Rows]:
+        """The ids of the texts of each split."""
+        return {split: self.of(split, split) for split in self.labels}
+
+    def of(self, first: Split, last: Split) -> Rows:
+        """Return the ids from the first text of one split to the last of another one, without copying them."""
+        ends = dict(zip(self.labels, np.cumsum([len(one) for one in self.labels.values()]).tolist(), strict=True))
+        return self.rows.between(ends[first] - len(self.labels[first]), ends[last])
 
 
 def encode(job: Job, settings: text.Settings, *, progress: Progress) -> Encoded:
@@ -34,11 +44,9 @@ def encode(job: Job, settings: text.Settings, *, progress: Progress) -> Encoded:
     with progress.track("vocabulary", len(job.dataset.by_split("train"))) as advance:
         files = text.learn(_texts(job, "train", advance), settings)
     read = text.open_bulk_reader(settings, files)
-    ids: dict[Split, Rows] = {}
     with progress.track("encoding texts", len(job.dataset.examples)) as advance:
-        for split in SPLITS:
-            ids[split] = read(_texts(job, split, advance))
-    return Encoded(files, _vocabulary_size(settings, files), ids, {split: _labels(job, split) for split in SPLITS})
+        rows = read(text for split in SPLITS for text in _texts(job, split, advance))
+    return Encoded(files, _vocabulary_size(settings, files), rows, {split: _labels(job, split) for split in SPLITS})
 
 
 def text_settings(job: Job, encoding: str) -> text.Settings:

@@ -77,16 +77,25 @@ def log_count_ratios(texts: Rows, labels: Indices, num_classes: int, num_feature
 
     One column for two labels (that of the second), else one for each label against the rest.
     """
-    total = np.bincount(texts.values, minlength=num_features + 1)
+    counts = _counts(texts, labels, num_classes, num_features + 1)
+    total = counts.sum(axis=0)
     columns = [1] if num_classes == 2 else range(num_classes)
-    repeated = np.repeat(labels.astype(np.int32), texts.lengths)
     ratios = np.empty((len(columns), len(total)), np.float32)
     for row, label in enumerate(columns):
-        of_label = np.bincount(texts.values[repeated == label], minlength=len(total))
+        of_label = counts[label]
         with_it, without = of_label + SMOOTHING, total - of_label + SMOOTHING
         ratios[row] = np.log(with_it / with_it.sum()) - np.log(without / without.sum())
     ratios[:, 0] = 0
     return ratios
+
+
+def _counts(texts: Rows, labels: Indices, num_classes: int, size: int) -> NDArray[np.int64]:
+    """Return (num_classes, size): in how many texts of each label each feature is."""
+    counts = np.zeros(num_classes * size, np.int64)
+    for rows in _pieces(texts):
+        some = texts.between(rows.start, rows.stop)
+        np.add.at(counts, np.repeat(labels[rows] * size, some.lengths) + some.values, 1)
+    return counts.reshape(num_classes, size)
 
 
 class _Problem:
@@ -179,8 +188,12 @@ def _spread(texts: Rows, slopes: NDArray[np.float64], size: int) -> Array:
 
 def _in_threads(work: Callable[[slice], Result], texts: Rows) -> Iterator[Result]:
     """Yield what `work` makes of each piece of the texts, in order; numpy lets go of Python's lock meanwhile."""
+    return ordered_map(work, _pieces(texts), threads=default_threads(), ahead=2)
+
+
+def _pieces(texts: Rows) -> list[slice]:
+    """Return the rows of all texts in pieces of about `PIECE` values."""
     pieces = max(1, -(-int(texts.splits[-1]) // PIECE))
     ends = np.searchsorted(texts.splits, np.linspace(0, texts.splits[-1], pieces + 1)[1:-1])
     bounds = [0, *(int(end) for end in ends), len(texts)]
-    slices = [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
-    return ordered_map(work, slices, threads=default_threads())
+    return [slice(start, stop) for start, stop in itertools.pairwise(bounds)]

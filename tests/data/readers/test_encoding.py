@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from noria.data.readers._encoding import Encoding, Tally, detect, finding, guess, named
+from noria.data.readers._encoding import Encoding, Tally, _kinds, detect, finding, guess, named
 from noria.errors import ConfigError
 
 CHINESE = "1,这家酒店的服务很好，下次还会再来\n0,房间太小，也不干净\n"
@@ -99,6 +99,14 @@ def test_a_short_text_is_given_the_encoding_of_its_neighbours() -> None:
     short = "好".encode("gb18030")
     assert guess(short, usual=Encoding("cp950", guessed=True)).name == "cp950"
     assert guess((CHINESE * 5).encode("gb18030"), usual=Encoding("cp1252", guessed=True)).name == "gb18030"
+
+
+def test_a_thousand_small_texts_are_guessed_by_tables_that_are_made_once() -> None:
+    guess("毛巾有点小".encode("gb18030"))
+    made = _kinds.cache_info().misses
+    for number in range(1_000):
+        assert guess(f"毛巾有点小，第{number}次入住，很好".encode("gb18030")).name == "gb18030"
+    assert _kinds.cache_info().misses == made
 
 
 def test_pieces_count_together() -> None:

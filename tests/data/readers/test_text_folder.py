@@ -25,11 +25,13 @@ def reasons(listing: Listing, kind: str) -> dict[str, str]:
 
 def test_the_first_folder_is_the_label_and_the_text_is_held(tmp_path: Path) -> None:
     write(tmp_path, **{"pos/1.txt": "good", "pos/deep/2.TXT": "猫", "neg/3.txt.gz": gzip.compress(b"bad")})
-    assert text_folder.read(tmp_path, Columns()).candidates == (
-        Candidate("neg/3.txt.gz", "neg", data=b"bad"),
-        Candidate("pos/1.txt", "pos", data=b"good"),
-        Candidate("pos/deep/2.TXT", "pos", data="猫".encode()),
+    listing = text_folder.read(tmp_path, Columns())
+    assert listing.candidates == (
+        Candidate("neg/3.txt.gz", "neg"),
+        Candidate("pos/1.txt", "pos"),
+        Candidate("pos/deep/2.TXT", "pos"),
     )
+    assert list(listing.sources()) == [b"bad", b"good", "猫".encode()]
 
 
 def test_a_folder_laid_out_as_the_film_reviews_are_keeps_its_split_and_leaves_out_what_has_no_label(
@@ -64,7 +66,7 @@ def test_each_file_has_its_own_encoding_and_guesses_are_told(tmp_path: Path) -> 
     write(tmp_path, **{"a/1.txt": "é".encode(), "a/2.txt": "ok".encode("utf-16"), "b/3.txt": long.encode("gb18030")})
     write(tmp_path, **{"b/4.txt": "毛巾".encode("gb18030")})
     listing = text_folder.read(tmp_path, Columns())
-    assert [(one.data or b"").decode() for one in listing.candidates] == ["é", "ok", long, "毛巾"]
+    assert list(listing.sources()) == [text.encode() for text in ("é", "ok", long, "毛巾")]
     told = {one.examples: one for one in listing.findings if one.kind == "encoding"}
     assert told["b/3.txt", "b/4.txt"].severity == "warning"
     assert "这家酒店" in told["b/3.txt", "b/4.txt"].message

@@ -31,7 +31,8 @@ def read(
 
 
 def texts(listing: Listing) -> list[tuple[str, str, str]]:
-    return [(one.path, (one.data or b"").decode(), one.label) for one in listing.candidates]
+    pairs = zip(listing.candidates, listing.contents or (), strict=True)
+    return [(one.path, text.decode(), one.label) for one, text in pairs]
 
 
 def set_aside(listing: Listing, kind: str) -> dict[str, str]:
@@ -125,8 +126,8 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatc
 def test_split_and_group_are_kept(tmp_path: Path) -> None:
     listing = read(tmp_path, "text,label,split,group\na b,x,VAL,7\nc d,y,,\n")
     assert listing.candidates == (
-        Candidate("reviews.csv:2", "x", "validation", "7", b"a b"),
-        Candidate("reviews.csv:3", "y", None, None, b"c d"),
+        Candidate("reviews.csv:2", "x", "validation", "7"),
+        Candidate("reviews.csv:3", "y"),
     )
     with pytest.raises(DataError, match=r"line 3, has the split 'trian'.*Did you mean 'train'"):
         read(tmp_path, "text,label,split\na,x,test\nb,y,trian\n")
@@ -191,9 +192,24 @@ def test_a_table_without_a_header_is_told_and_can_be_read_by_number(tmp_path: Pa
         read(tmp_path, content)
     assert "2: 'I liked the film, all of it'" in str(error.value)
     assert "--text 2 --label 1" in str(error.value)
+    with pytest.raises(DataError, match="here perhaps: --text 1 --label 2"):
+        read(tmp_path, "".join(f'"{text}",{number % 2}\n' for number, text in enumerate(GOOD)))
     listing = read(tmp_path, content, text="2", label="1")
     assert [one.path for one in listing.candidates] == [f"reviews.csv:{line}" for line in (1, 2, 3, 4)]
     assert "no header" in message(listing, "columns_chosen")
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_labels_that_are_numbers_are_not_taken_for_the_numbers_of_columns(tmp_path: Path, first: int) -> None:
+    content = "".join(f'"{text}",{(number + first) % 3}\n' for number, text in enumerate(GOOD))
+    listing = read(tmp_path, content, text="1", label="2")
+    assert [one.path for one in listing.candidates] == [f"reviews.csv:{line}" for line in (1, 2, 3, 4)]
+    assert listing.candidates[0].label == str(first)
+
+
+def test_numbers_can_be_names(tmp_path: Path) -> None:
+    listing = read(tmp_path, table([(text, n % 2) for n, text in enumerate(GOOD)], header="0,1"), text="0", label="1")
+    assert [one.path for one in listing.candidates] == [f"reviews.csv:{line}" for line in (2, 3, 4, 5)]
 
 
 # --- rows that are wrong
@@ -233,7 +249,7 @@ def test_a_tab_separated_table_whose_quotes_mean_nothing_is_read_as_it_is(tmp_pa
 
 def test_a_cell_of_50_megabytes_is_listed_for_the_input_to_judge(tmp_path: Path) -> None:
     listing = read(tmp_path, f"text,label\nfine,pos\n{'x' * 50_000_000},pos\nbad,neg\n")
-    assert [len(one.data or b"") for one in listing.candidates] == [4, 50_000_000, 3]
+    assert list(map(len, listing.contents or ())) == [4, 50_000_000, 3]
 
 
 def test_a_cell_beyond_all_measure_is_set_aside(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from noria.artifacts.store import Store
 from noria.contracts import Silent, Split
 from noria.errors import ConfigError
 from noria.evaluation.calibration import apply_temperature
+from noria.training.encoded import encode, text_settings
 from noria.training.job import Job, Trained
 from noria.training.strategies import linear
 
@@ -34,6 +35,16 @@ def answers(job: Job, trained: Trained, split: Split) -> NDArray[np.float32]:
     read = job.open_reader(trained.input_files)
     rows = [read(job.dataset.read(one)) for one in job.dataset.by_split(split)]
     return np.concatenate([np.asarray(trained.model(row[np.newaxis])) for row in rows])
+
+
+def test_the_ids_of_all_texts_are_in_memory_once(make_job: MakeJob, reviews: Dataset) -> None:
+    job = make_job("ngrams")
+    encoded = encode(job, text_settings(job, "ngrams"), progress=Silent())
+    sides = [*encoded.ids.values(), encoded.of("train", "validation")]
+    assert [len(side) for side in sides] == [600, 150, 250, 750]
+    assert all(np.shares_memory(side.values, encoded.rows.values) for side in sides)
+    assert np.array_equal(encoded.of("train", "validation")[600], encoded.ids["validation"][0])
+    assert np.array_equal(encoded.ids["test"][249], encoded.rows[999])
 
 
 def test_some_hundred_reviews_are_enough_for_four_of_five(trained: Trained, reviews: Dataset) -> None:

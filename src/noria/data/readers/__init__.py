@@ -46,9 +46,14 @@ class Listing:
 
     root: Path  # relative paths start here
     candidates: Sequence[Candidate]
+    contents: Sequence[bytes] | None = None  # of each candidate, where it is no file of its own, or must be decoded
     set_aside: Mapping[str, Sequence[SetAside]] = field(default_factory=dict)
     empty_labels: tuple[str, ...] = ()  # classes without any file
     findings: tuple[Finding, ...] = ()  # what the reader itself has to say
+
+    def sources(self) -> Iterator[Path | bytes]:
+        """Yield the file, or the content, of each candidate."""
+        return iter(self.contents or (self.root / one.path for one in self.candidates))
 
 
 class Reader(Protocol):

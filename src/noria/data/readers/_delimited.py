@@ -123,12 +123,20 @@ def _of_one_width(records: Sequence[Row]) -> int:
 def _is_header(first: Sequence[str], others: Sequence[Sequence[str]], columns: Columns) -> bool:
     """Whether the first record is a row of names rather than one of data."""
     cells = [cell.strip() for cell in first]
-    if any(is_known(cell) or cell in (columns.text, columns.label) for cell in cells):
+    if any(is_known(cell) for cell in cells) or _has_names(cells, columns):
         return True
     if any(_is_content(cell) for cell in cells) or len(set(filter(None, cells))) < len(list(filter(None, cells))):
         return False
     later = [{cell.strip() for cell in column} for column in itertools.zip_longest(*others, fillvalue="")]
     return not any(cell and cell in column for cell, column in zip(cells, later, strict=False))
+
+
+def _has_names(cells: Sequence[str], columns: Columns) -> bool:
+    """Whether cells are the names that the user said. A number is also the number of a column, and often a label."""
+    said = [name for name in (columns.text, columns.label) if name is not None]
+    return any(name in cells and not name.isdecimal() for name in said) or (
+        len(said) == 2 and len(set(cells).intersection(said)) == 2
+    )
 
 
 def _is_content(cell: str) -> bool:
@@ -144,9 +152,11 @@ def _require_numbers(path: Path, first: Row, columns: Columns, names: tuple[str,
     if columns.text in names and columns.label in names:
         return
     shown = "\n".join(f"  {number}: {_short(cell)}" for number, cell in zip(names, first.cells, strict=True))
+    by_length = sorted(names, key=lambda name: len(first.cells[int(name) - 1]))
+    likely = f"--text {by_length[-1]} --label {by_length[0]}"
     raise DataError(
         f"{path} has no header: its row 1 (line {first.line}) is data already:\n{shown}\n"
-        "Put a first line of names above it, such as text,label, or name the columns by number: --text 2 --label 1."
+        f"Put a first line of names above it, such as text,label, or name columns by number, here perhaps: {likely}."
     )
 
 

@@ -272,7 +272,7 @@ class _Codec:
     def cost(self, evidence: bytes) -> float:
         """Minus the log-likelihood (natural) of the evidence; characters of one tier are equally likely."""
         codes = _codes(Encoding(self.name).decode(evidence))
-        kinds = self._kinds()[np.minimum(codes, 0xFFFF)]
+        kinds = _kinds(self.tiers)[np.minimum(codes, 0xFFFF)]
         outside = kinds > 0
         before, after = outside[:-1], outside[1:]
         likely = np.where(
@@ -286,13 +286,16 @@ class _Codec:
         tiers = [np.log(len(characters) / share) for characters, share in self.tiers]
         return np.array([np.log(60), *tiers, np.log(self.others / rest), 40.0])
 
-    def _kinds(self) -> NDArray[np.uint8]:
-        kinds = np.full(0x10000, len(self.tiers) + 1, np.uint8)
-        kinds[:0x80] = 0
-        for tier in range(len(self.tiers), 0, -1):  # the first tier that has a character wins
-            kinds[[ord(one) for one in self.tiers[tier - 1][0]]] = tier
-        kinds[0xD800:0xE000] = len(self.tiers) + 2
-        return kinds
+
+@functools.cache  # a folder may have a hundred thousand small files
+def _kinds(tiers: tuple[tuple[str, float], ...]) -> NDArray[np.uint8]:
+    """Return (65536,): of each code point 0 for ASCII, the number of its tier, that of the others, or of none."""
+    kinds = np.full(0x10000, len(tiers) + 1, np.uint8)
+    kinds[:0x80] = 0
+    for tier in range(len(tiers), 0, -1):  # the first tier that has a character wins
+        kinds[[ord(one) for one in tiers[tier - 1][0]]] = tier
+    kinds[0xD800:0xE000] = len(tiers) + 2
+    return kinds
 
 
 _Bytes = Iterable[int]

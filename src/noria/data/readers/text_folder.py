@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from noria.contracts import Candidate, Finding, SetAside
+from noria.data.cells import Cells
 from noria.data.readers import Columns, Listing
 from noria.data.readers._class_folders import TEXT_ENDINGS, has_folders, holds_texts, list_files
 from noria.data.readers._encoding import Encoding, Tally, finding, guess, named, proven
@@ -56,11 +57,12 @@ def read(path: Path, columns: Columns) -> Listing:
             kind, reason = passed_over
             set_aside[kind].append(SetAside(candidate.path, reason))
     files = _with_guesses(files)
-    candidates = []
+    candidates, texts = [], Cells()
     for file in files:
         found = _decoded(file)
-        if isinstance(found, Candidate):
-            candidates.append(found)
+        if isinstance(found, bytes):
+            candidates.append(file.candidate)
+            texts.append(found)
         else:
             kind, one = found
             set_aside[kind].append(one)
@@ -68,6 +70,7 @@ def read(path: Path, columns: Columns) -> Listing:
     return Listing(
         root=path,
         candidates=tuple(candidates),
+        contents=texts,
         set_aside=set_aside,
         empty_labels=tuple(sorted({*classes, *listing.empty_labels} - {one.label for one in candidates})),
         findings=(*listing.findings, *_about_encodings(files, said is not None)),
@@ -87,8 +90,7 @@ def inputs(path: Path, columns: Columns) -> Iterator[tuple[str, bytes | Path]]:
     files = [_opened(Path(), Candidate(str(one), ""), said) for one in found]
     for file in _with_guesses(files):
         decoded = _decoded(file)
-        held = decoded.data if isinstance(decoded, Candidate) else None
-        yield file.candidate.path, Path(file.candidate.path) if held is None else held
+        yield file.candidate.path, decoded if isinstance(decoded, bytes) else Path(file.candidate.path)
 
 
 def answers_for(path: Path) -> bool:
@@ -142,8 +144,8 @@ def _with_guesses(files: Sequence[_File]) -> list[_File]:
     ]
 
 
-def _decoded(file: _File) -> Candidate | tuple[str, SetAside]:
-    """The candidate with its text, or (kind, what is set aside)."""
+def _decoded(file: _File) -> bytes | tuple[str, SetAside]:
+    """The text as UTF-8, or (kind, what is set aside)."""
     path = file.candidate.path
     if file.encoding is None:
         return "unreadable", SetAside(path, file.reason)
@@ -153,7 +155,7 @@ def _decoded(file: _File) -> Candidate | tuple[str, SetAside]:
         return "unreadable", SetAside(path, f"it holds bytes that are not {file.encoding.title}")
     if not data or data.isspace():
         return "empty_text", SetAside(path, "the text is empty")
-    return replace(file.candidate, data=data)
+    return data
 
 
 def _about_encodings(files: Sequence[_File], said: bool) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from noria.contracts import SPLITS, Candidate, Finding, SetAside, Split
+from noria.data.cells import Cells
 from noria.data.readers import Columns, Listing, _delimited, _encoding, _json_lines
 from noria.data.readers._class_folders import PICTURE_ENDINGS, SPLIT_FOLDERS
 from noria.data.readers._columns import TEXT_NAMES, Chosen, choose, choose_text, is_number, normal, shortened
@@ -66,6 +67,7 @@ def read(path: Path, columns: Columns) -> Listing:
     return Listing(
         root=path.parent,
         candidates=tuple(rows.candidates),
+        contents=rows.texts,
         set_aside=rows.set_aside,
         findings=tuple(_findings(path, table, chosen, rows, columns)),
     )
@@ -106,6 +108,7 @@ class _Rows:
         self.table = table
         self.chosen = chosen
         self.candidates: list[Candidate] = []
+        self.texts = Cells()  # one for each candidate
         self.set_aside: defaultdict[str, list[SetAside]] = defaultdict(list)
         self.labels: dict[object, str] = {}  # as written -> as it is kept: one string for all rows that have it
         self.splits: dict[object, Split | None] = {}
@@ -141,7 +144,8 @@ class _Rows:
             self._put("unlabelled", line, "the label is empty", hashlib.sha256(data).hexdigest())
         else:
             split = None if chosen.split is None else self._split(row.cells[chosen.split], line)
-            self.candidates.append(Candidate(self.name(line), label, split, group, data))
+            self.candidates.append(Candidate(self.name(line), label, split, group))
+            self.texts.append(data)
 
     def _put(self, kind: str, line: int, reason: str, sha256: str | None = None) -> None:
         self.set_aside[kind].append(SetAside(self.name(line), f"line {line}: {reason}", sha256))
@@ -244,7 +248,7 @@ def _require_labels(path: Path, table: Table, chosen: Chosen, rows: _Rows) -> No
     counts = Counter(candidate.label for candidate in rows.candidates)
     total = len(rows.candidates)
     label, text = table.names[chosen.label], table.names[chosen.text]
-    if 4 <= total < 2 * len(counts) and _are_swapped(rows.candidates, counts):
+    if 4 <= total < 2 * len(counts) and _are_swapped(rows.texts, counts):
         raise DataError(
             f"{path}: the text and the label seem to be swapped: {len(counts):,} of {total:,} labels ({label!r}) are "
             f"different and long, and the texts ({text!r}) are short and few.\n{_examples(rows)}\n"
@@ -264,18 +268,16 @@ def _require_labels(path: Path, table: Table, chosen: Chosen, rows: _Rows) -> No
         )
 
 
-def _are_swapped(candidates: Sequence[Candidate], counts: Counter[str]) -> bool:
-    texts = {candidate.data for candidate in candidates}
+def _are_swapped(texts: Sequence[bytes], counts: Counter[str]) -> bool:
     labels_length = sum(len(label.encode()) * count for label, count in counts.items())
-    texts_length = sum(len(candidate.data or b"") for candidate in candidates)
-    return len(texts) <= len(candidates) / 2 and labels_length > 2 * texts_length
+    return labels_length > 2 * sum(map(len, texts)) and len(set(texts)) <= len(texts) / 2
 
 
 def _examples(rows: _Rows) -> str:
     """The first rows, as a message shows them."""
     return "\n".join(
-        f"  {one.path.rpartition(':')[2]}: text {shortened((one.data or b'').decode())}, label {shortened(one.label)}"
-        for one in rows.candidates[:3]
+        f"  {one.path.rpartition(':')[2]}: text {shortened(text.decode())}, label {shortened(one.label)}"
+        for one, text in zip(rows.candidates[:3], rows.texts[:3], strict=True)
     )
 
 

@@ -19,7 +19,6 @@ from noria import models
 from noria.artifacts.store import Store
 from noria.contracts import Progress, Split
 from noria.evaluation.calibration import fit_temperature
-from noria.inputs.text import joined
 from noria.quiet import tensorflow_beside
 from noria.training.class_weights import example_weights
 from noria.training.describe import describe
@@ -58,7 +57,7 @@ def _train(job: Job, progress: Progress, keras_side: Callable[[], None]) -> Trai
     with progress.track("linear model", len(strengths) + 1) as advance:
         tried = _fit_all(job, encoded, strengths, advance)
         best = min(tried, key=lambda one: one.loss)
-        final = next(_path(job, encoded, ("train", "validation"), [best.strength]))[1]
+        final = next(_path(job, encoded, "validation", [best.strength]))[1]
         advance(1)
     temperature = fit_temperature(best.scores, encoded.labels["validation"])
     fitted = time.perf_counter()
@@ -98,7 +97,7 @@ def _fit_all(
 ) -> list[_Candidate]:
     truth = encoded.labels["validation"]
     tried = []
-    for strength, model in _path(job, encoded, ("train",), strengths):
+    for strength, model in _path(job, encoded, "train", strengths):
         scores = model.scores(encoded.ids["validation"])
         of_truth = np.maximum(scores[np.arange(len(truth)), truth], np.finfo(np.float32).tiny)
         accuracy = float((scores.argmax(axis=1) == truth).mean())
@@ -107,13 +106,11 @@ def _fit_all(
     return tried
 
 
-def _path(
-    job: Job, encoded: Encoded, splits: Sequence[Split], strengths: Sequence[float]
-) -> Iterator[tuple[float, LinearModel]]:
-    """Fit the texts of some splits together, from the strongest L2 to the weakest."""
+def _path(job: Job, encoded: Encoded, last: Split, strengths: Sequence[float]) -> Iterator[tuple[float, LinearModel]]:
+    """Fit the texts from the split train to the split `last` together, from the strongest L2 to the weakest."""
     num_classes = len(job.dataset.labels)
-    texts = joined([encoded.ids[split] for split in splits])
-    labels = np.concatenate([encoded.labels[split] for split in splits])
+    texts = encoded.of("train", last)
+    labels = np.concatenate(list(encoded.labels.values()))[: len(texts)]
     weights = example_weights(labels, num_classes, job.training)
     return fit_path(
         texts, labels, num_classes, strengths, num_features=encoded.vocabulary_size - 1, example_weights=weights

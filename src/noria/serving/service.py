@@ -292,9 +292,8 @@ class Service:
         stage(model, "run").observe(job.run_seconds)
         self.metrics.batches.labels(model).observe(job.batch_rows)
         if isinstance(servable, BundleServable):
-            scored = [one for one in outcomes if isinstance(one, np.ndarray)]
-            told = [(str(servable.labels[int(one.argmax())]), float(one.max())) for one in scored]
-            self.metrics.count_answers(model, version.number, told, servable.places)
+            if scored := [one for one in outcomes if isinstance(one, np.ndarray)]:
+                self.metrics.count_answers(model, version.number, np.stack(scored), servable.bundle.labels)
             if bad := sum(isinstance(one, str) for one in outcomes):
                 self.metrics.unreadable.labels(model).inc(bad)
 

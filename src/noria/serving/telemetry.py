@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections import Counter as Counted
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.process_collector import ProcessCollector
 
@@ -67,15 +70,15 @@ class Metrics:
             return generate_latest(together)
         return generate_latest(self.registry)
 
-    def count_answers(
-        self, model: str, version: int, told: Iterable[tuple[str, float]], places: Mapping[str, int]
-    ) -> None:
-        """Count labels and confidences, so that drift shows; `places` numbers the labels of the model."""
+    def count_answers(self, model: str, version: int, scores: NDArray[np.float32], labels: Sequence[str]) -> None:
+        """Count labels and confidences of scores (n, C), so that drift shows."""
         number = str(version)
-        for label, confidence in told:
-            name = label if places.get(label, MOST_LABELS) < MOST_LABELS else OTHERS
-            self.answers.labels(model, number, name).inc()
-            self.confidence.labels(model, number).observe(confidence)
+        for place, count in Counted(np.minimum(scores.argmax(axis=1), MOST_LABELS).tolist()).items():
+            name = labels[place] if place < MOST_LABELS else OTHERS
+            self.answers.labels(model, number, name).inc(count)
+        observe = self.confidence.labels(model, number).observe
+        for confidence in scores.max(axis=1).tolist():
+            observe(confidence)
 
 
 class LinesLog:

@@ -221,10 +221,8 @@ class Service:
             await self.reload()
 
     def _tell_versions(self) -> None:
-        self.metrics.versions.clear()
-        for name, model in self.models.items():
-            for number in model.loaded:
-                self.metrics.versions.labels(name, str(number)).set(1)
+        loaded = [(name, str(number)) for name, model in self.models.items() for number in model.loaded]
+        self.metrics.tell_versions(loaded)
 
     @asynccontextmanager
     async def _picked(self, spec: Spec) -> AsyncIterator[Version]:

@@ -67,7 +67,8 @@ def describe(limits: Limits, models: Mapping[str, Sequence[int]] | None = None) 
     Args:
         models: the names that are served now, each with its versions; None where not everybody may know them.
     """
-    named, paths = _named(models or {}), _inference_protocol(_named(models or {}))
+    named = _named(models or {})
+    paths: Json = {}
     for place in _PLACES:
         at = f"/v1/models/{{name}}{place}"
         told = {"parameters": named[place]}
@@ -79,6 +80,7 @@ def describe(limits: Limits, models: Mapping[str, Sequence[int]] | None = None) 
         for verb in ("classify", "regress"):
             paths[f"{at}:{verb}"] = {**told, "post": _on_examples(verb, place)}
     paths["/v1/models"] = {"get": _get("List of the models", "Object", "models")}
+    paths |= _inference_protocol(named)
     paths["/healthz"] = {"get": _get("The process answers", "Object", "healthz", errors=())}
     paths["/readyz"] = {"get": _get("Requests may be sent here", "Object", "readyz", errors=("503",))}
     return {

@@ -78,6 +78,7 @@ class Service:
         """Serve these models from now on, or look at the folders of the present ones; what stays is not interrupted."""
         async with self._reloading:
             if models is not None:
+                self.journal("models", names=[one.name for one in models])
                 await self._serve(models)
             await asyncio.gather(*(model.refresh() for model in self.models.values()))
             self._tell_versions()

@@ -10,7 +10,7 @@ BENCHES := $(basename $(notdir $(filter-out bench/_%,$(wildcard bench/*.py))))
 
 # One after the other, also with -j: pip would write into one environment from two processes.
 .NOTPARALLEL:
-.PHONY: demo test check bench format clean $(addprefix bench-,$(BENCHES))
+.PHONY: demo test check bench soak format clean $(addprefix bench-,$(BENCHES))
 
 demo: $(VENV)/.demo            ## the whole path on 2,624 real photos, to a report and a bundle
 	$(BIN)/noria demo
@@ -28,6 +28,10 @@ bench: $(addprefix bench-,$(BENCHES))   ## all measurements, each both sides in 
 
 $(addprefix bench-,$(BENCHES)): bench-%: $(VENV)/.bench
 	$(BIN)/python bench/$*.py
+
+MINUTES ?= 5
+soak: $(VENV)/.dev             ## a server under load and everything that may happen to one, for MINUTES=5
+	$(BIN)/python tools/soak.py --minutes $(MINUTES)
 
 format: $(VENV)/.dev           ## put the code into its format
 	$(BIN)/ruff format .

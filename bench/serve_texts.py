@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from _harness import BENCH, Row, noria_command, parser, publish, run_child, say, scratch_folder, table
+from _harness import BENCH, Row, cores, noria_command, parser, publish, run_child, say, scratch_folder, table
 from _serve_running import Door, Server, figures, free_port, load, noria_server, running, write_bodies
 from _texts import hotel, imdb, split_texts_as_noria, write_table
 
@@ -21,6 +21,11 @@ CLIENTS = (1, 4, 16)
 AIM = 10_000
 SETS = {"hotel reviews, Chinese": (hotel, "char"), "film reviews, English": (imdb, "word")}
 RIVAL = "FastAPI, scikit-learn"
+NORIA = {  # runtime, and processes
+    "noria serve, float32": ("litert", 1),
+    "noria serve, int8": ("litert_int8", 1),
+    f"noria serve, int8, --processes {cores()}": ("litert_int8", cores()),
+}
 
 
 def main() -> None:
@@ -48,7 +53,8 @@ def main() -> None:
 
 Texts a second in requests of {BATCH} test texts as JSON, over kept connections, the load from another process on
 the same processors; in brackets p50 and p99 of a request in ms. Right: of the answers to the texts that were sent.
-Both sides run one process.
+One process answers where no more are named: cutting texts into words is Python's work, which one process does one after
+the other.
 
 """
     text += "\n".join(verdicts)
@@ -74,10 +80,11 @@ def _one_set(name: str, rows: list[Row], analyzer: str, seconds: float, scratch:
     sent = [json.dumps({"instances": [row["text"] for row in batch]}).encode() for batch in batches]
     bodies = write_bodies(scratch / "bodies", sent)
     sides = {}
-    for side, runtime in (("noria serve, float32", "litert"), ("noria serve, int8", "litert_int8")):
+    for side, (runtime, processes) in NORIA.items():
         port = free_port()
         door = Door("/v1/models/m:predict", "application/json")
-        with running(noria_server(f"m={bundle}", port=port, runtime=runtime), port, door, sent[0]) as server:
+        command = [*noria_server(f"m={bundle}", port=port, runtime=runtime), "--processes", str(processes)]
+        with running(command, port, door, sent[0]) as server:
             sides[side] = _measured(f"{name}: {side}", server, bodies, batches, seconds)
     port = free_port()
     command = [sys.executable, str(BENCH / "_serve_sklearn.py"), str(whole), str(port), analyzer]

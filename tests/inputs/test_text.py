@@ -89,6 +89,11 @@ def test_words_are_cut_by_the_rules(written: str, expected: str) -> None:
     assert words(written) == expected.split()
 
 
+@given(strategies.text(strategies.characters(max_codepoint=127)))
+def test_plain_ascii_is_cut_as_the_table_says(written: str) -> None:
+    assert words(written.replace("<", "")) == written.replace("<", "").translate(foldings()).split()
+
+
 @pytest.mark.parametrize("invalid", [b"\xff", b"\xc0\xaf", b"\xe2\x82", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80"])
 def test_invalid_bytes_separate_words(invalid: bytes) -> None:
     assert tokens(b"a" + invalid + b"b") == ["a", "b"]

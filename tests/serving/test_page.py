@@ -58,6 +58,7 @@ def test_a_text_is_answered_with_the_words_that_pushed_it(page: Any, served: Any
     page.fill("#words", "房间很干净😀，服务非常差")
     page.wait_for_selector(".marked mark", timeout=WAIT)
     assert page.locator(".marked").inner_text() == "房间很干净😀，服务非常差"
+    assert re.fullmatch(r"v1 · \d+ ms", page.locator(".note").first.inner_text())
     page.locator("#card summary").click()
     assert "ngrams" not in page.locator("#facts").inner_text()
     assert "%" in page.locator("#facts").inner_text()
@@ -84,6 +85,7 @@ def test_it_fits_a_phone(browser: Any, served: Any, photos: Path, scheme: str) -
     page.wait_for_selector("article .bars", timeout=WAIT)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert page.locator("label.drop").inner_text() == "拖入、粘贴或选择图片"
+    assert page.evaluate("document.querySelector('meter').getBoundingClientRect().width") >= 35
     colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", colour)[:3])) < 300) is (scheme == "dark")
     context.close()

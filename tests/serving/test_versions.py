@@ -187,6 +187,7 @@ def test_a_reload_with_a_wrong_config_changes_nothing(
     os.kill(server.process.pid, signal.SIGHUP)
     until(lambda: httpx.get(f"{server.http}/v1/models/n").status_code == 200)
     assert httpx.get(f"{server.http}/v1/models/n").json()["model_version_status"][0]["version"] == "5"
+    assert [line["names"] for line in server.log() if line["event"] == "models"][-1] == ["m", "n"]
 
 
 def test_swaps_under_load_lose_nothing_and_mix_nothing_up(server: Any, models: Path, texts_bundle: Bundle) -> None:
@@ -247,6 +248,11 @@ def test_shares_divide_the_traffic_and_the_rest_goes_where_it_would() -> None:
     ]
     assert picked == [2, 2, 3, 3, 1, 1]
     assert told.version([1, 3], chance=lambda: 0.1) == 1  # a share of a version that is not loaded
+
+
+def test_what_is_told_of_a_routing_does_not_depend_on_chance() -> None:
+    told = {Routing(pin=1, share={2: 0.5}).in_words([1, 2]) for _ in range(50)}
+    assert told == {"Answers come from 1. 50% of the requests go to 2."}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from noria.inputs._unicode import foldings
@@ -22,7 +23,26 @@ _LINE_BREAK = re.compile(LINE_BREAK.encode())
 
 def tokens(data: bytes) -> list[str]:
     """Return the words of a text in order, e.g. b"Don't say 'caf\\xc3\\xa9'!" -> ["dont", "say", "cafe", "!"]."""
-    return without_line_breaks(data).decode("utf-8", "replace").translate(foldings()).split()
+    text = without_line_breaks(data).decode("utf-8", "replace")
+    return (_folded_ascii(text) if text.isascii() else text.translate(foldings())).split()
+
+
+def _folded_ascii(text: str) -> str:
+    """Return what `translate(foldings())` does, but for spaces; in half the time, sign by sign."""
+    table, signs = _ascii_foldings()
+    text = text.translate(table)  # of single characters, for which Python has a fast way
+    for sign, apart in signs:
+        if sign in text:
+            text = text.replace(sign, apart)
+    return text
+
+
+@functools.cache
+def _ascii_foldings() -> tuple[dict[int, str], list[tuple[str, str]]]:
+    """Return what each ASCII character becomes without spaces around it, and the signs with theirs."""
+    whole = foldings()[:128]
+    signs = [(apart.strip(), apart) for apart in whole if len(apart) > 1]
+    return {code: becomes.strip() or becomes for code, becomes in enumerate(whole)}, signs
 
 
 def without_line_breaks(data: bytes) -> bytes:

@@ -80,7 +80,7 @@ class Routing(BaseModel):
 
     def in_words(self, found: Collection[int]) -> str:
         """Say where requests go."""
-        said = [f"Answers come from {self.version(found)}."]
+        said = [f"Answers come from {self._default(found)}."]
         said += [f"{name} is {number}." for name, number in sorted(self.labels.items())]
         said += [f"{part:.0%} of the requests go to {number}." for number, part in sorted(self.share.items())]
         return " ".join([*said, *([f"{self.shadow} is asked too and counted."] if self.shadow is not None else [])])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import ssl
@@ -22,7 +23,7 @@ from noria.serving.guards.door import Guard
 from noria.serving.http.app import application
 from noria.serving.service import Service, require_servable
 from noria.serving.settings import ServeConfig, load_serve_config
-from noria.serving.telemetry import LinesLog
+from noria.serving.telemetry import LinesLog, Rerouted
 
 if TYPE_CHECKING:
     from noria.serving.rpc import GrpcServer
@@ -55,6 +56,7 @@ def run_server(config: ServeConfig, *, told: Told, config_path: Path | None = No
     with ExitStack() as stack:
         log = LinesLog(config.server.log)
         stack.callback(log.close)
+        _reroute(log, stack)
         journal = log if config.server.journal is None else LinesLog(config.server.journal)
         listening = stack.enter_context(_listening(config.server.host, config.server.http, shared_port))
         tls = _tls(config, stack)
@@ -208,6 +210,13 @@ def _tls(config: ServeConfig, stack: ExitStack) -> tuple[Path, Path] | None:
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"The certificate {paths[0]} with the key {paths[1]} cannot be used: {error}") from None
     return paths
+
+
+def _reroute(log: LinesLog, stack: ExitStack) -> None:
+    """Have the warnings of libraries in the log while the server runs; else they would go to standard error."""
+    handler = Rerouted(log)
+    logging.getLogger().addHandler(handler)
+    stack.callback(logging.getLogger().removeHandler, handler)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

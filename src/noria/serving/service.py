@@ -78,6 +78,7 @@ class Service:
         """Serve these models from now on, or look at the folders of the present ones; what stays is not interrupted."""
         async with self._reloading:
             if models is not None:
+                self.journal("models", names=[one.name for one in models])
                 await self._serve(models)
             await asyncio.gather(*(model.refresh() for model in self.models.values()))
             self._tell_versions()
@@ -221,10 +222,8 @@ class Service:
             await self.reload()
 
     def _tell_versions(self) -> None:
-        self.metrics.versions.clear()
-        for name, model in self.models.items():
-            for number in model.loaded:
-                self.metrics.versions.labels(name, str(number)).set(1)
+        loaded = [(name, str(number)) for name, model in self.models.items() for number in model.loaded]
+        self.metrics.tell_versions(loaded)
 
     @asynccontextmanager
     async def _picked(self, spec: Spec) -> AsyncIterator[Version]:
@@ -292,9 +291,8 @@ class Service:
         stage(model, "run").observe(job.run_seconds)
         self.metrics.batches.labels(model).observe(job.batch_rows)
         if isinstance(servable, BundleServable):
-            scored = [one for one in outcomes if isinstance(one, np.ndarray)]
-            told = [(str(servable.labels[int(one.argmax())]), float(one.max())) for one in scored]
-            self.metrics.count_answers(model, version.number, told, servable.places)
+            if scored := [one for one in outcomes if isinstance(one, np.ndarray)]:
+                self.metrics.count_answers(model, version.number, np.stack(scored), servable.bundle.labels)
             if bad := sum(isinstance(one, str) for one in outcomes):
                 self.metrics.unreadable.labels(model).inc(bad)
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections import Counter as Counted
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.process_collector import ProcessCollector
 
@@ -58,6 +62,18 @@ class Metrics:
             multiprocess_mode="livemax",
             **kept,
         )
+        self._available: set[tuple[str, str]] = set()
+
+    def tell_versions(self, available: Collection[tuple[str, str]]) -> None:
+        """Say which versions, each with its model, answer from now on."""
+        for model, number in self._available - set(available):
+            if SHARED_FOLDER in os.environ:
+                self.versions.labels(model, number).set(0)  # processes that count together cannot forget
+            else:
+                self.versions.remove(model, number)
+        for model, number in available:
+            self.versions.labels(model, number).set(1)
+        self._available = set(available)
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format; of all processes where several serve together."""
@@ -67,15 +83,15 @@ class Metrics:
             return generate_latest(together)
         return generate_latest(self.registry)
 
-    def count_answers(
-        self, model: str, version: int, told: Iterable[tuple[str, float]], places: Mapping[str, int]
-    ) -> None:
-        """Count labels and confidences, so that drift shows; `places` numbers the labels of the model."""
+    def count_answers(self, model: str, version: int, scores: NDArray[np.float32], labels: Sequence[str]) -> None:
+        """Count labels and confidences of scores (n, C), so that drift shows."""
         number = str(version)
-        for label, confidence in told:
-            name = label if places.get(label, MOST_LABELS) < MOST_LABELS else OTHERS
-            self.answers.labels(model, number, name).inc()
-            self.confidence.labels(model, number).observe(confidence)
+        for place, count in Counted(np.minimum(scores.argmax(axis=1), MOST_LABELS).tolist()).items():
+            name = labels[place] if place < MOST_LABELS else OTHERS
+            self.answers.labels(model, number, name).inc(count)
+        observe = self.confidence.labels(model, number).observe
+        for confidence in scores.max(axis=1).tolist():
+            observe(confidence)
 
 
 class LinesLog:
@@ -103,3 +119,17 @@ class LinesLog:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+class Rerouted(logging.Handler):
+    """What libraries have to say, as lines of the log: where they say it, for their words may be a request's."""
+
+    def __init__(self, log: LinesLog) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        kind = getattr(record.exc_info[0], "__name__", None) if record.exc_info else None
+        place = f"{record.filename}:{record.lineno}"
+        self._log.write("library", source=record.name, level=record.levelname, at=place, kind=kind)

@@ -81,6 +81,17 @@ def test_a_chinese_text_is_answered_and_top_is_followed(client: httpx.Client, te
     assert post(client, "/v1/models/texts:predict?top=0", GOOD.encode(), "text/plain").status_code == 400
 
 
+def test_a_picture_is_not_read_as_a_text(client: httpx.Client, files: list[Path]) -> None:
+    picture, jpeg = files[0].read_bytes(), {"content-type": "image/jpeg"}
+    for answer in (
+        client.post("/v1/models/texts:predict", content=picture, headers=jpeg),
+        client.post("/v1/models/texts:explain", content=picture, headers=jpeg),
+        client.post("/v1/models/texts:predict", files={"file": ("a.jpg", picture, "image/jpeg")}),
+    ):
+        assert answer.status_code == 400
+        assert "text/*" in answer.json()["error"]
+
+
 def test_the_words_of_an_explanation_add_up_to_the_answer(client: httpx.Client, texts_bundle: Bundle) -> None:
     told = post(client, "/v1/models/texts:explain", GOOD.encode(), "text/plain").json()
     (alone,) = noria.explain(texts_bundle, [GOOD.encode()], runtime=runtime_of(client, "texts"))

@@ -76,12 +76,28 @@ def test_every_form_of_a_request_gets_the_same_answer(client: httpx.Client, phot
 
 
 def test_texts_are_rows_of_strings(client: httpx.Client, texts_bundle: Bundle) -> None:
-    answer = client.post("/v1/models/texts:predict", json={"instances": TEXTS}).json()["predictions"]
-    named = client.post("/v1/models/texts:predict", json={"instances": [{"input_text": one} for one in TEXTS]}).json()
+    texts = [TEXTS[0] * 20, *TEXTS, "".join(TEXTS) * 5]  # of several lengths, the longest first
+    answer = client.post("/v1/models/texts:predict", json={"instances": texts}).json()["predictions"]
+    named = client.post("/v1/models/texts:predict", json={"instances": [{"input_text": one} for one in texts]}).json()
     assert named["predictions"] == answer
     runtime = client.get("/v1/models/texts/card").json()["runtime"]
-    for text, prediction in zip(TEXTS, answer, strict=True):
+    for text, prediction in zip(texts, answer, strict=True):
         assert close(served_scores(prediction), scores_alone(texts_bundle, text.encode(), runtime))
+
+
+def test_answers_are_counted_by_label_and_confidence(client: httpx.Client) -> None:
+    def counted() -> dict[str, float]:
+        lines = client.get("/metrics").text.splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines) if "#" not in name}
+
+    before = counted()
+    answer = client.post("/v1/models/texts:predict", json={"instances": TEXTS * 10}).json()["predictions"]
+    after = counted()
+    for label in {one["label"] for one in answer}:
+        name = f'noria_answers_total{{label="{label}",model="texts",version="1"}}'
+        assert after[name] - before.get(name, 0) == sum(one["label"] == label for one in answer)
+    name = 'noria_confidence_sum{model="texts",version="1"}'
+    assert after[name] - before.get(name, 0) == pytest.approx(sum(max(one["scores"]) for one in answer), rel=1e-4)
 
 
 def test_arrays_can_be_sent_in_the_place_of_files(client: httpx.Client) -> None:

@@ -12,7 +12,9 @@ from starlette.responses import Response
 
 from noria.errors import RequestError
 from noria.serving.http.door import Route, Visit, json_answer
+from noria.serving.servables.bundle import BundleServable
 from noria.serving.service import Spec
+from noria.serving.versions import require_loaded
 
 MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]{1,18})|/labels/(?P<label>[^/:]{1,128}))?"
 TOP = 5
@@ -37,8 +39,7 @@ async def answer(visit: Visit) -> Response:
     """Answer one input, or the files of a form, each with its label and confidence or the reason why not."""
     spec = _spec(visit)
     top = _top(visit)
-    visit.service.model(spec.name).pick(spec.version, spec.label)  # known before the body is read
-    named = await _inputs(visit)
+    named = await _inputs(visit, _wanted(visit, spec))
     work = visit.service.answer(spec, [data for _, data in named], deadline=visit.deadline, top=top)
     visit.version, found = await visit.unless_gone(work)
     told = [{"input": name, **one} for (name, _), one in zip(named, found, strict=True)]
@@ -49,10 +50,11 @@ async def answer(visit: Visit) -> Response:
 
 async def explain(visit: Visit) -> Response:
     """Answer one text and say what each of its words added, in log-odds."""
-    named = await _inputs(visit)
+    spec = _spec(visit)
+    named = await _inputs(visit, _wanted(visit, spec))
     if len(named) != 1:
         raise RequestError("One text at a time is explained.")
-    told = await visit.unless_gone(visit.service.explain(_spec(visit), named[0][1], deadline=visit.deadline))
+    told = await visit.unless_gone(visit.service.explain(spec, named[0][1], deadline=visit.deadline))
     visit.version = told["version"]
     return json_answer(told)
 
@@ -87,19 +89,36 @@ def _top(visit: Visit) -> int:
     return int(told)
 
 
-async def _inputs(visit: Visit) -> list[tuple[str, bytes]]:
-    """Return the names and the bytes of what was posted."""
+def _wanted(visit: Visit, spec: Spec) -> str:
+    """Return how the media types begin that a model takes (empty: any); a wrong name is told before reading."""
+    servable, _ = require_loaded(visit.service.model(spec.name).pick(spec.version, spec.label))
+    return servable.media_type if isinstance(servable, BundleServable) else ""
+
+
+def _require_kind(told: str, wanted: str) -> None:
+    """Refuse what says itself that it is no text: bytes of a picture would be read as words."""
+    if wanted and told.startswith(("image/", "audio/", "video/")) and not told.startswith(wanted):
+        raise RequestError(f"The model takes {wanted}*, not {told[:40]!r}.")
+
+
+async def _inputs(visit: Visit, wanted: str) -> list[tuple[str, bytes]]:
+    """Return the names and the bytes of what was posted.
+
+    Raises:
+        RequestError: it is of another kind than `wanted`, or a form that cannot be read.
+    """
     body = await visit.body()
     kind = visit.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    _require_kind(kind, wanted)
     if kind != MULTIPART:
         return [("body", body)]
     try:
-        return await _parts(visit, body)
+        return await _parts(visit, body, wanted)
     except (MultiPartException, ValueError, KeyError) as error:
         raise RequestError(f"The form cannot be read: {str(error)[:200]}") from None
 
 
-async def _parts(visit: Visit, body: bytes) -> list[tuple[str, bytes]]:
+async def _parts(visit: Visit, body: bytes, wanted: str) -> list[tuple[str, bytes]]:
     limits = visit.service.config.limits
 
     async def whole() -> AsyncGenerator[bytes, None]:
@@ -110,6 +129,9 @@ async def _parts(visit: Visit, body: bytes) -> list[tuple[str, bytes]]:
     )
     parser.spool_max_size = limits.body_bytes  # it is in memory already; a read-only machine has no room for files
     form = await parser.parse()
+    for _, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            _require_kind(value.content_type or "", wanted)
     found = [
         (value.filename or field, await value.read()) if isinstance(value, UploadFile) else (field, value.encode())
         for field, value in form.multi_items()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from noria.serving.http.inference_protocol import DATATYPES
 from noria.serving.settings import Limits
 
 Json = dict[str, Any]
@@ -44,11 +46,7 @@ _TIMEOUT: Json = {
     "description": "seconds after which nobody waits for the answer",
     "schema": {"type": "number", "minimum": 0},
 }
-_PLACES: dict[str, list[Json]] = {
-    "": [_NAME],
-    "/versions/{version}": [_NAME, _VERSION],
-    "/labels/{label}": [_NAME, _LABEL],
-}
+_PLACES: dict[str, list[Json]] = {"": [], "/versions/{version}": [_VERSION], "/labels/{label}": [_LABEL]}
 _ERRORS = {
     "400": "the request is wrong",
     "401": "a key is needed",
@@ -63,12 +61,17 @@ _ERRORS = {
 }
 
 
-def describe(limits: Limits) -> Json:
-    """Return the document."""
+def describe(limits: Limits, models: Mapping[str, Sequence[int]] | None = None) -> Json:
+    """Return the document.
+
+    Args:
+        models: the names that are served now, each with its versions; None where not everybody may know them.
+    """
+    named = _named(models or {})
     paths: Json = {}
-    for place, parameters in _PLACES.items():
+    for place in _PLACES:
         at = f"/v1/models/{{name}}{place}"
-        told = {"parameters": parameters}
+        told = {"parameters": named[place]}
         paths[at] = {**told, "get": _get("Status of the versions", "ModelStatus", "status", place)}
         paths[f"{at}/metadata"] = {**told, "get": _get("Signatures of the model", "Object", "metadata", place)}
         paths[f"{at}/card"] = {**told, "get": _get("Labels, scores, fingerprint, versions", "Object", "card", place)}
@@ -77,7 +80,7 @@ def describe(limits: Limits) -> Json:
         for verb in ("classify", "regress"):
             paths[f"{at}:{verb}"] = {**told, "post": _on_examples(verb, place)}
     paths["/v1/models"] = {"get": _get("List of the models", "Object", "models")}
-    paths |= _inference_protocol()
+    paths |= _inference_protocol(named)
     paths["/healthz"] = {"get": _get("The process answers", "Object", "healthz", errors=())}
     paths["/readyz"] = {"get": _get("Requests may be sent here", "Object", "readyz", errors=("503",))}
     return {
@@ -94,6 +97,16 @@ def describe(limits: Limits) -> Json:
             "schemas": _schemas(limits),
         },
     }
+
+
+def _named(models: Mapping[str, Sequence[int]]) -> dict[str, list[Json]]:
+    """Return the parameters of each place, with what is served now as the choice of names."""
+    if not models:
+        return {place: [_NAME, *told] for place, told in _PLACES.items()}
+    numbers = sorted({number for versions in models.values() for number in versions})
+    name = {**_NAME, "schema": {"type": "string", "enum": list(models)}}
+    version_ = {**_VERSION, "schema": {**_VERSION["schema"], "examples": numbers}}
+    return {place: [name, *(version_ if one is _VERSION else one for one in told)] for place, told in _PLACES.items()}
 
 
 def _get(summary: str, schema: str, name: str, place: str = "", errors: tuple[str, ...] | None = None) -> Json:
@@ -144,14 +157,14 @@ def _on_examples(verb: str, place: str) -> Json:
     }
 
 
-def _inference_protocol() -> Json:
+def _inference_protocol(named: Mapping[str, list[Json]]) -> Json:
     paths: Json = {
         "/v2": {"get": _get("What this server is", "Object", "v2", errors=())},
         "/v2/health/live": {"get": _get("The process answers", "Object", "v2_live", errors=())},
         "/v2/health/ready": {"get": _get("Every model answers", "Object", "v2_ready", errors=("503",))},
     }
     for place in ("", "/versions/{version}"):
-        at, told = f"/v2/models/{{name}}{place}", {"parameters": _PLACES[place]}
+        at, told = f"/v2/models/{{name}}{place}", {"parameters": named[place]}
         paths[at] = {**told, "get": _get("Tensors of the model", "Object", "v2_model", place)}
         paths[f"{at}/ready"] = {**told, "get": _get("The model answers", "Object", "v2_model_ready", place)}
         paths[f"{at}/infer"] = {
@@ -191,6 +204,8 @@ def _unique(name: str, place: str) -> str:
 def _schemas(limits: Limits) -> Json:
     anything: Json = {"description": "a tensor as nested lists; binary strings as {'b64': base64}"}
     rows: Json = {"type": "array", "minItems": 1, "maxItems": limits.rows, "items": anything}
+    value = {"anyOf": [{"type": ["number", "string"]}, {"$ref": _ref("Binary")}]}
+    feature = {"anyOf": [*value["anyOf"], {"type": "array", "items": value}]}
     signature: Json = {"type": "string", "description": "by default serving_default"}
     named: Json = {
         "type": "object",
@@ -198,13 +213,19 @@ def _schemas(limits: Limits) -> Json:
         "properties": {
             "name": {"type": "string"},
             "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
-            "datatype": {"type": "string", "examples": ["FP32", "BYTES"]},
-            "data": {"type": "array"},
+            "datatype": {"enum": sorted(DATATYPES.values())},
+            "data": {"type": "array", "items": {"type": ["number", "string", "boolean", "array", "object"]}},
         },
     }
     state = {"enum": ["LOADING", "AVAILABLE", "UNLOADING", "END"]}
     return {
         "Object": {"type": "object"},
+        "Binary": {
+            "type": "object",
+            "required": ["b64"],
+            "additionalProperties": False,
+            "properties": {"b64": {"type": "string", "contentEncoding": "base64"}},
+        },
         "Predict": {
             "oneOf": [
                 {
@@ -217,15 +238,24 @@ def _schemas(limits: Limits) -> Json:
                     "required": ["inputs"],
                     "properties": {"signature_name": signature, "inputs": anything},
                 },
-            ]
+            ],
+            "examples": [
+                {"instances": ["a text"]},
+                {"instances": [{"b64": "/9j/4AAQSkZJRg=="}]},
+                {"inputs": ["a text", "another"], "signature_name": "serving_default"},
+            ],
         },
         "Examples": {
             "type": "object",
             "required": ["examples"],
             "properties": {
                 "signature_name": signature,
-                "context": {"type": "object"},
-                "examples": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+                "context": {"type": "object", "additionalProperties": feature},
+                "examples": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"type": "object", "additionalProperties": feature},
+                },
             },
         },
         "Infer": {

@@ -50,7 +50,9 @@ async def metrics(visit: Visit) -> Response:
 
 async def openapi(visit: Visit) -> Response:
     """Describe the interface for programs."""
-    return json_answer(describe(visit.service.config.limits))
+    service = visit.service
+    names = {name: sorted(model.loaded) for name, model in service.models.items()}
+    return json_answer(describe(service.config.limits, names if service.config.server.public_status else None))
 
 
 async def page(visit: Visit) -> Response:

@@ -84,7 +84,6 @@ class BundleServable(Servable):
         self.runtime = runtime
         self.batch = max(self.predictor.batch, self._input.AT_ONCE)
         self.labels = np.array(opened.labels, np.object_)
-        self.places = {label: place for place, label in enumerate(opened.labels)}
         self.explains = getattr(settings, "encoding", None) == "ngrams"
         self._parts_of = self._input.open_parts(settings, opened.input_files()) if self.explains else None
         self.signatures = self._signatures(settings)

@@ -109,7 +109,8 @@ function answerBox(answer, version, milliseconds) {
     row.append(make("span", label), bar, make("span", `${(100 * score).toFixed(1)} %`, "number"));
     list.append(row);
   }
-  box.append(head, list, make("p", `${answer.input} · v${version} · ${milliseconds.toFixed(0)} ms`, "note"));
+  const name = card.input === "image" ? [answer.input] : []; // a text has none
+  box.append(head, list, make("p", [...name, `v${version}`, `${milliseconds.toFixed(0)} ms`].join(" · "), "note"));
   return box;
 }
 

@@ -146,8 +146,8 @@ def _body(figures: dict[str, Any], given: argparse.Namespace) -> str:
     text += (
         f"\n\n{total:,} photos of 5 labels: {counts['train']:,} train, "
         f"{counts['validation']:,} validation, {counts['test']:,} test; a seed is a split, the same for both. "
-        "Training alone: engine, features, what was left to load of Keras, and head, or `fit`. Spreads are from the smallest to the "
-        "largest seed."
+        "Training alone: engine, features, what was left to load of Keras, and head, or `fit`. Spreads are from the "
+        "smallest to the largest seed."
     )
     return text + (_verdict(noria[: len(keras)], keras) if keras else "")
 

@@ -270,7 +270,7 @@ def test_pictures_of_one_group_stay_on_one_side(tmp_path: Path) -> None:
 
 def test_few_against_many_is_told(tmp_path: Path) -> None:
     dataset = check(photos(tmp_path, cat=45, dog=4), settings=SETTINGS)
-    assert finding(dataset, "imbalance").message == "cat has 45 usable examples, dog only 4."
+    assert finding(dataset, "imbalance").message == "'cat' has 45 usable examples, 'dog' only 4."
 
 
 def test_findings_come_with_the_gravest_first(tmp_path: Path) -> None:

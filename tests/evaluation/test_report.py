@@ -384,3 +384,12 @@ def test_a_phone_shows_it_without_errors_requests_or_sideways_scrolling(
     assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 200) == (scheme == "dark")
     assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
     page.close()
+
+
+def test_files_set_aside_are_counted_by_the_kind_of_reason_and_no_kind_is_left_out() -> None:
+    supported = "supported: JPEG, PNG"
+    reasons = [f"an AVIF picture; {supported}", f"an AVIF picture; {supported}", "too small: 1 x 1 pixels"]
+    reasons += ["too small: 2 x 1 pixels", "too small: 3 x 1 pixels", *(f"reason {i}" for i in range(20))]
+    page = render(content(set_aside=[SetAside(f"{i}", one, None) for i, one in enumerate(reasons)]))
+    assert "for these reasons: too small (3); an AVIF picture (2); reason 0 (1);" in page
+    assert "other reasons (10)." in page

@@ -355,6 +355,8 @@ def test_unreadable_files_are_refused_with_what_they_are() -> None:
     assert refusal(b"some text") == f"not a picture; {supported}"
     assert refusal(encode(photo(), "AVIF")) == f"an AVIF picture; {supported}"
     assert refusal(encode(photo(), "JPEG2000")) == f"a JPEG 2000 picture; {supported}"
+    assert refusal(b"\0\0\2\0\1\0" + bytes(16)) == f"a Windows cursor; {supported}"
+    assert refusal(encode(photo(), "TGA")) == f"not a picture; {supported}"
     assert refusal(b"%PDF-1.7 ...") == f"a PDF document; {supported}"
     assert refusal(encode(photo(7, 30), "PNG")) == "too small: 30 x 7 pixels, at least 8 a side are needed"
 

@@ -169,7 +169,7 @@ def _about_sizes(sizes: Counter[str], labels: set[str], min_per_class: int) -> I
         yield _finding("tiny_class", "warning", tiny, message, "Add examples; figures for so few mean little.")
     if sizes and max(sizes.values()) > _IMBALANCE * min(sizes.values()):
         (most, largest), (least, smallest) = sizes.most_common(1)[0], sizes.most_common()[-1]
-        message = f"{most} has {largest} usable examples, {least} only {smallest}."
+        message = f"{most!r} has {largest:,} usable examples, {least!r} only {smallest:,}."
         yield _finding(
             "imbalance",
             "warning",

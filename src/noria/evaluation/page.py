@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import ceil, sqrt
 from typing import Any
@@ -19,6 +21,7 @@ FULL_MATRIX = 30  # classes; above this the table of confused pairs and a coarse
 ALL_CLASSES = 24  # classes; above this only the weakest stand in the open
 _WEAKEST = 15
 CLASSES_SHOWN = 1000  # a table with more slows a browser down; report.json has them all
+REASONS_SHOWN = 12
 SET_ASIDE_SHOWN = 200
 SPEAKING_SHOWN = 6  # labels whose words stand in the open
 _SEVERITIES = {"error": 0, "warning": 1, "info": 2}
@@ -234,10 +237,10 @@ def _split(facts: Facts) -> dict[str, Any]:
 
 
 def _reasons(set_aside: Sequence[Facts]) -> list[tuple[str, int]]:
-    counts: dict[str, int] = {}
-    for item in set_aside:
-        counts[item["reason"]] = counts.get(item["reason"], 0) + 1
-    return sorted(counts.items(), key=lambda pair: -pair[1])[:12]
+    """How many were set aside for what kind of reason; each one's own details stand in the list of files."""
+    counts = Counter(re.split("[:;] ", item["reason"])[0] for item in set_aside).most_common()
+    rest = sum(n for _, n in counts[REASONS_SHOWN:])
+    return counts[:REASONS_SHOWN] + ([("other reasons", rest)] if rest else [])
 
 
 def _seconds(seconds: Facts) -> list[dict[str, Any]]:

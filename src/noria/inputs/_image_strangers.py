@@ -35,7 +35,11 @@ _STRANGERS: tuple[tuple[int, bytes, str], ...] = (
     (4, b"\x12\xaf", "an FLI animation"),
 )
 
+_NO_ICONS = (b"\0\0\1\0\0\0", b"\0\0\2\0\0\0")  # a TGA begins like an icon file, of no icons
+
 
 def name_of_stranger(data: bytes) -> str:
     """Return e.g. "a PDF document", or "not a picture"."""
+    if data.startswith(_NO_ICONS):
+        return "not a picture"
     return next((name for at, magic, name in _STRANGERS if data.startswith(magic, at)), "not a picture")

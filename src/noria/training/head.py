@@ -70,11 +70,12 @@ def fit_head(
     features, labels = train
     mean, deviation = features.mean(axis=0), features.std(axis=0) + FLOOR
     standard = (features - mean) / deviation
-    model = _candidates_model(features.shape[1], num_classes, settings, steps=_steps(len(labels), settings))
+    an_epoch = -(-len(labels) // settings.batch_size)
+    model = _candidates_model(features.shape[1], num_classes, settings, steps_an_epoch=an_epoch)
     keeper = BestCandidate((standard, labels), ((validation[0] - mean) / deviation, validation[1]), settings)
     model.fit(
         _batches(standard, labels, example_weights(labels, num_classes, settings), settings.batch_size, seed),
-        steps_per_epoch=-(-len(labels) // settings.batch_size),
+        steps_per_epoch=an_epoch,
         epochs=settings.epochs,
         shuffle=False,  # the batches are shuffled already
         verbose=0,
@@ -179,7 +180,8 @@ def _batches(features: Array, labels: Indices, weights: Array, batch_size: int, 
     return batches.map(lambda rows: tuple(tf.gather(column, rows) for column in columns)).prefetch(2)
 
 
-def _candidates_model(width: int, num_classes: int, settings: TrainingSettings, *, steps: int) -> keras.Model:
+def _candidates_model(width: int, num_classes: int, settings: TrainingSettings, *, steps_an_epoch: int) -> keras.Model:
+    steps = steps_an_epoch * settings.epochs
     inputs = keras.Input((width,), name="features")
     model = keras.Model(inputs, ParallelDense(num_classes, settings.l2)(inputs))
     warm_up = max(1, int(steps * WARM_UP))
@@ -190,8 +192,14 @@ def _candidates_model(width: int, num_classes: int, settings: TrainingSettings, 
         warmup_target=settings.learning_rate,
         warmup_steps=warm_up,
     )
-    # XLA is several times slower than TensorFlow's own kernels on a CPU.
-    model.compile(keras.optimizers.Adam(schedule), loss=_summed_cross_entropy, jit_compile=False)
+    # XLA is several times slower than TensorFlow's own kernels on a CPU. A whole epoch in one call: such small steps
+    # take longer to be asked for than to be computed.
+    model.compile(
+        keras.optimizers.Adam(schedule),
+        loss=_summed_cross_entropy,
+        jit_compile=False,
+        steps_per_execution=steps_an_epoch,
+    )
     return model
 
 
@@ -212,7 +220,3 @@ def _measure(data: Labelled, kernels: Array, biases: Array) -> tuple[Array, Arra
         losses.append(np.mean(np.log(np.exp(logits).sum(axis=1)) - of_truth))
         accuracies.append(np.mean(logits.argmax(axis=1) == labels))
     return np.asarray(losses, np.float32), np.asarray(accuracies, np.float32)
-
-
-def _steps(count: int, settings: TrainingSettings) -> int:
-    return -(-count // settings.batch_size) * settings.epochs

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -402,6 +403,24 @@ def test_without_a_terminal_there_are_no_bars_and_no_colours(photos: Path, bundl
         assert "\x1b" not in done.stdout + done.stderr
         assert "━" not in done.stdout + done.stderr
     assert call("check", photos, "--quiet").stderr == ""
+
+
+def test_names_with_control_characters_stay_on_their_line_and_cannot_write_to_the_terminal(
+    photos: Path, bundle: Bundle, tmp_path: Path
+) -> None:
+    hostile = "a\nb\x1b[31m\x9b2J"
+    for label in ("rose", "sunflower"):
+        shutil.copytree(photos / label, tmp_path / f"{hostile}{label}")
+    checked, asked = call("check", tmp_path), call("predict", bundle.path, tmp_path)
+    for told in (checked.stdout, asked.stdout):
+        assert "\x1b" not in told
+        assert "\x9b" not in told
+        assert "a\\nb\\x1b[31m\\x9b2Jrose" in told
+    files = sum(path.is_file() for path in tmp_path.rglob("*"))
+    assert len(asked.stdout.splitlines()) == 1 + files
+    missing = call("check", tmp_path / "\x1b[2Jnothing")
+    assert missing.returncode == 2
+    assert "\x1b" not in missing.stderr
 
 
 def test_in_a_terminal_long_work_shows_a_bar_with_its_rate(photos: Path, bundle: Bundle) -> None:

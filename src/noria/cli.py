@@ -21,7 +21,7 @@ import noria
 from noria import operating
 from noria.errors import ConfigError, NoriaError, UnknownNameError
 from noria.standard_output import say, say_line, write, written
-from noria.tables import classes_table, dataset_table, findings_table, new_table, printable, runtimes_table
+from noria.tables import classes_table, dataset_table, findings_table, new_table, runtimes_table, visible
 from noria.terminal import TerminalProgress, stderr_console
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _fail(message: str, exit_code: int) -> NoReturn:
     if "--json" in sys.argv and not written():
         write({"error": message})
     head = ("", "") if exit_code == 130 else ("Error: ", "bold red")
-    stderr_console().print(Text.assemble(head, message))
+    stderr_console().print(Text.assemble(head, visible(message, lines=True)))
     sys.exit(exit_code)
 
 
@@ -370,13 +370,13 @@ def predict(
             if as_json:
                 write(answer)
             elif "error" in answer:
-                rows.append((answer["input"], Text(answer["error"], style="red"), ""))
+                rows.append((answer["input"], Text(visible(answer["error"]), style="red"), ""))
             else:
-                rows.append((answer["input"], Text(answer["label"]), f"{answer['confidence']:.1%}"))
+                rows.append((answer["input"], Text(visible(answer["label"])), f"{answer['confidence']:.1%}"))
     if not as_json:
         table = new_table("input", "answer", "confidence")
         for name, said, confidence in rows:
-            table.add_row(Text(printable(name)), said, confidence)
+            table.add_row(Text(visible(name)), said, confidence)
         say_line(table)
     if failed and failed == len(given):
         raise ConfigError("None of the inputs could be read.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SHOWN = 3  # examples of a finding; --json has more
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def dataset_table(dataset: Any) -> Table:
@@ -20,7 +22,7 @@ def dataset_table(dataset: Any) -> Table:
     counts = Counter((one.label, one.split) for one in dataset.examples)
     for label in dataset.labels:
         sides = (counts[label, side] for side in ("train", "validation", "test"))
-        table.add_row(Text(label), *(f"{count:,}" for count in sides))
+        table.add_row(Text(visible(label)), *(f"{count:,}" for count in sides))
     return table
 
 
@@ -31,9 +33,9 @@ def findings_table(findings: Sequence[dict[str, Any]]) -> Table | str:
     table = new_table("", "finding", "count", "what it means")
     for finding in findings:
         colour = {"error": "red", "warning": "yellow"}.get(finding["severity"], "dim")
-        shown = ", ".join(printable(name) for name in finding["examples"][:SHOWN])
+        shown = ", ".join(visible(name) for name in finding["examples"][:SHOWN])
         more = ", ..." if finding["count"] > SHOWN else ""
-        said = f"{finding['message']} {finding['remedy']}".strip() + (f" ({shown}{more})" if shown else "")
+        said = visible(f"{finding['message']} {finding['remedy']}".strip()) + (f" ({shown}{more})" if shown else "")
         table.add_row(Text(finding["severity"], style=colour), finding["kind"], f"{finding['count']:,}", Text(said))
     return table
 
@@ -44,7 +46,7 @@ def classes_table(classes: Sequence[dict[str, Any]]) -> Table:
     for row in classes:
         # None: a ratio of nothing, e.g. the recall of a label that the data lacks.
         figures = ("" if row[key] is None else f"{row[key]:.3f}" for key in ("precision", "recall", "f1"))
-        table.add_row(Text(row["label"]), *figures, f"{row['support']:,}")
+        table.add_row(Text(visible(row["label"])), *figures, f"{row['support']:,}")
     return table
 
 
@@ -78,3 +80,15 @@ def new_table(*columns: str) -> Table:
 def printable(text: str) -> str:
     """A name as valid Unicode, whatever bytes it is made of."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    """A name or message for a terminal: control characters, which could move the cursor or colour, as escapes.
+
+    Args:
+        lines: keep line breaks, as in a message of several lines.
+    """
+    return _CONTROLS.sub(
+        lambda found: found[0] if lines and found[0] == "\n" else found[0].encode("unicode_escape").decode(),
+        printable(text),
+    )

@@ -240,6 +240,7 @@ MISTAKES = {
     "bad value": (["train", "photos", "--set", "training.epochs=zero"], "training.epochs"),
     "negative seed": (["check", "photos", "--seed", "-1"], "seed"),
     "seed that is a word": (["check", "photos", "--seed", "abc"], "--seed"),
+    "out below a file": (["train", "photos", "--out", "bad.toml/run"], "bad.toml is a file"),
     "out is somebody's": (["train", "photos", "--out", "one"], "one is there already"),
     "unknown --fail-on": (["check", "photos", "--fail-on", "unreadble"], "Did you mean 'unreadable'"),
     "run is no run": (["export", "photos"], "noria train"),

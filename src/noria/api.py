@@ -6,6 +6,7 @@ Paths may be `str` or `Path`. Long work reports to `progress` (silent by default
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -103,6 +104,7 @@ def train(
     plugins.require(STRATEGIES, config.training.strategy)
     require_tensorflow()
     _refuse_foreign(out)
+    _refuse_unwritable(Path(out) if out is not None else RUNS)
     clock = Clock()
     with clock.stage("check"):
         dataset = check(data, config=config, progress=progress)
@@ -303,6 +305,17 @@ def _refuse_foreign(out: PathLike | None) -> None:
     """Refuse a place that no run can go to before the data is read, not after."""
     if out is not None and Path(out).exists() and not (Path(out) / RUN_MANIFEST).is_file():
         raise ArtifactError(f"{out} is there already and is not a run. Choose another --out, or remove it.")
+
+
+def _refuse_unwritable(place: Path) -> None:
+    """Refuse a place that cannot be made before the data is read; one that is there may hold this very run."""
+    if place.exists():
+        return
+    parent = next(folder for folder in place.absolute().parents if folder.exists())
+    if not parent.is_dir():
+        raise ArtifactError(f"{place} cannot be made: {parent} is a file. Choose another --out.")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise ArtifactError(f"{place} cannot be made: you may not write to {parent}. Choose another --out.")
 
 
 def _same_run(path: Path, dataset: Dataset, config: Config) -> Run | None:

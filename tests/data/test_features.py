@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noria.artifacts.run import Run
 from noria.artifacts.store import Store
 from noria.contracts import Silent
 from noria.data.augment import image as augment
@@ -20,21 +19,24 @@ from noria.data.features import Extractor, Vector, ViewKey, Wanted, compute_feat
 from noria.errors import DataError
 from noria.inference.runtimes import litert
 from noria.inputs import image
+from noria.training.engine_file import written_engine
 
 SIZE = 4
 
 
 @pytest.fixture(scope="module")
-def extractor(run: Run, isolated_cache: Path) -> Extractor:
-    """The backbone that `run` was trained with, read from its engine file."""
-    engine = isolated_cache / "engines" / f"{run.manifest.model['fingerprint']}.tflite"
+def extractor(tmp_path_factory: pytest.TempPathFactory) -> Extractor:
+    """The default backbone, as the engine that a training would use."""
+    folder = tmp_path_factory.mktemp("engines")
+    engine = written_engine("efficientnet_lite0", folder, image_size=224, weights="imagenet")
+    assert engine is not None
     settings, varied = image.Settings(), augment.Settings()
     return Extractor(
         space="space",
         view_spec="mild",
         read=lambda data: image.read(data, settings),
         vary=lambda pixels, key: augment.vary(pixels, varied, key),
-        open_session=lambda: litert.open_session(engine),
+        open_session=lambda: litert.open_session(engine.path),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
+from abc import abstractmethod
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO, cast, overload
@@ -18,7 +19,25 @@ from noria.errors import NoriaError
 IN_MEMORY = 16 * 1024 * 1024  # bytes of the last texts
 
 
-class Cells(Sequence[bytes]):
+class _Texts(Sequence[bytes]):
+    """Texts by number, or a list of some by a slice; a kind of texts says how one is got."""
+
+    @overload
+    def __getitem__(self, place: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[bytes]: ...
+
+    def __getitem__(self, place: int | slice) -> bytes | list[bytes]:
+        if isinstance(place, slice):
+            return [self._one(one) for one in range(*place.indices(len(self)))]
+        return self._one(place)
+
+    @abstractmethod
+    def _one(self, place: int) -> bytes: ...
+
+
+class Cells(_Texts):
     """Texts that were appended. Any number of threads may read them at once."""
 
     def __init__(self, texts: Iterable[bytes] = ()) -> None:
@@ -43,15 +62,7 @@ class Cells(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self._ends)
 
-    @overload
-    def __getitem__(self, place: int) -> bytes: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> list[bytes]: ...
-
-    def __getitem__(self, place: int | slice) -> bytes | list[bytes]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
+    def _one(self, place: int) -> bytes:
         end = self._ends[place]
         place %= len(self._ends)
         start = self._ends[place - 1] if place else 0
@@ -76,7 +87,7 @@ class Cells(Sequence[bytes]):
         self._recent.clear()
 
 
-class Chosen(Sequence[bytes]):
+class Chosen(_Texts):
     """Some texts in another order: text i is the one at `places[i]`."""
 
     def __init__(self, texts: Sequence[bytes], places: Sequence[int]) -> None:
@@ -85,15 +96,7 @@ class Chosen(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self._places)
 
-    @overload
-    def __getitem__(self, place: int) -> bytes: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> list[bytes]: ...
-
-    def __getitem__(self, place: int | slice) -> bytes | list[bytes]:
-        if isinstance(place, slice):
-            return [self._texts[one] for one in self._places[place]]
+    def _one(self, place: int) -> bytes:
         return self._texts[self._places[place]]
 
 

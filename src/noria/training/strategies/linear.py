@@ -7,7 +7,6 @@ reviews that is worth 0.3 points. The validation figures in the report are those
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from noria.contracts import Progress, Split
 from noria.evaluation.calibration import fit_temperature
 from noria.quiet import tensorflow_beside
 from noria.training.class_weights import example_weights
+from noria.training.clock import Clock
 from noria.training.describe import describe
 from noria.training.encoded import Encoded, encode, text_settings
 from noria.training.job import Job, Trained
@@ -42,27 +42,21 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         ConfigError: the model does not take n-grams.
         DataError: a text changed while training.
     """
-    with tensorflow_beside(lambda: None) as keras_side:
-        return _train(job, progress, keras_side)
-
-
-def _train(job: Job, progress: Progress, keras_side: Callable[[], None]) -> Trained:
-    start = time.perf_counter()
+    clock = Clock()
     settings = text_settings(job, "ngrams")
     bound = min(settings.max_ngrams, MOST_WEIGHTS // len(job.dataset.labels))
-    encoded = encode(job, settings.model_copy(update={"max_ngrams": bound}), progress=progress)
-    middle = time.perf_counter()
-
     strengths = sorted(job.training.l2 or STRENGTHS, reverse=True)
-    with progress.track("linear model", len(strengths) + 1) as advance:
-        tried = _fit_all(job, encoded, strengths, advance)
-        best = min(tried, key=lambda one: one.loss)
-        final = next(_path(job, encoded, "validation", [best.strength]))[1]
-        advance(1)
+    with tensorflow_beside(lambda: None) as keras_side:
+        with clock.stage("encode"):
+            encoded = encode(job, settings.model_copy(update={"max_ngrams": bound}), progress=progress)
+        with clock.stage("fit"), progress.track("linear model", len(strengths) + 1) as advance:
+            tried = _fit_all(job, encoded, strengths, advance)
+            best = min(tried, key=lambda one: one.loss)
+            final = next(_path(job, encoded, "validation", [best.strength]))[1]
+            advance(1)
+        with clock.stage("load"):
+            keras_side()
     temperature = fit_temperature(best.scores, encoded.labels["validation"])
-    fitted = time.perf_counter()
-    keras_side()
-    loaded = time.perf_counter()
     model = _assemble(job, final, temperature)
     return Trained(
         model=model,
@@ -74,7 +68,7 @@ def _train(job: Job, progress: Progress, keras_side: Callable[[], None]) -> Trai
         chosen={"l2": best.strength},
         card=describe(job.model.name, model),
         features={"width": encoded.vocabulary_size - 1, "computed": len(job.dataset.examples), "from_cache": 0},
-        seconds={"encode": middle - start, "fit": fitted - middle, "load": loaded - fitted},
+        seconds=clock.seconds,
         input_files=encoded.files,
     )
 

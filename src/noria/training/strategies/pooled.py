@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +13,7 @@ from noria.contracts import Progress, Split
 from noria.evaluation.calibration import fit_temperature
 from noria.inputs import text
 from noria.quiet import load_tensorflow
+from noria.training.clock import Clock
 from noria.training.describe import describe
 from noria.training.encoded import Encoded, encode, text_settings
 from noria.training.job import Job, Trained
@@ -38,17 +38,17 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         DataError: a text changed while training.
         MissingExtraError: the package that holds the vectors is not installed.
     """
-    start = time.perf_counter()
-    encoded = encode(job, text_settings(job, "sequence"), progress=progress)
-    middle = time.perf_counter()
-    load_tensorflow()
-    import keras
-
-    loaded = time.perf_counter()
-    model = _network(job, encoded)
-    features = _features(model, encoded, progress)
-    pooled = time.perf_counter()
-    head = _fit(job, features, encoded.labels, progress)
+    clock = Clock()
+    with clock.stage("encode"):
+        encoded = encode(job, text_settings(job, "sequence"), progress=progress)
+    with clock.stage("load"):
+        load_tensorflow()
+        import keras
+    with clock.stage("features"):
+        model = _network(job, encoded)
+        features = _features(model, encoded, progress)
+    with clock.stage("head"):
+        head = _fit(job, features, encoded.labels, progress)
     scores = {
         split: np.asarray(keras.ops.softmax(head.logits(features[split])), np.float32)
         for split in ("validation", "test")
@@ -65,12 +65,7 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         chosen=head.chosen,
         card=describe(job.model.name, model),
         features={"width": len(head.kernel), "computed": len(job.dataset.examples), "from_cache": 0},
-        seconds={
-            "encode": middle - start,
-            "load": loaded - middle,
-            "features": pooled - loaded,
-            "head": time.perf_counter() - pooled,
-        },
+        seconds=clock.seconds,
         input_files=encoded.files,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from noria.contracts import Progress, Split
 from noria.evaluation.calibration import fit_temperature
 from noria.quiet import load_tensorflow
 from noria.training.class_weights import example_weights
+from noria.training.clock import Clock
 from noria.training.describe import describe
 from noria.training.encoded import encode, text_settings
 from noria.training.job import Job, Trained
@@ -38,15 +38,15 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         ConfigError: the model does not take sequences of words.
         DataError: a text changed while training.
     """
-    start = time.perf_counter()
+    clock = Clock()
     settings = text_settings(job, "sequence")
-    encoded = encode(job, settings, progress=progress)
-    rows = {split: ids.padded(settings.length) for split, ids in encoded.ids.items()}
-    middle = time.perf_counter()
-    load_tensorflow()
-    import keras
+    with clock.stage("encode"):
+        encoded = encode(job, settings, progress=progress)
+        rows = {split: ids.padded(settings.length) for split, ids in encoded.ids.items()}
+    with clock.stage("load"):
+        load_tensorflow()
+        import keras
 
-    loaded = time.perf_counter()
     keras.utils.set_random_seed(job.seed)
     build = functools.partial(
         models.find(job.model.name).build_network,
@@ -56,9 +56,10 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         num_classes=len(job.dataset.labels),
     )
     model = build()
-    history = _fit(model, job, rows, encoded.labels, progress)
-    with progress.track("scores") as advance:
-        scores = {split: _scores(model, rows[split], advance) for split in ("validation", "test")}
+    with clock.stage("fit"):
+        history = _fit(model, job, rows, encoded.labels, progress)
+        with progress.track("scores") as advance:
+            scores = {split: _scores(model, rows[split], advance) for split in ("validation", "test")}
     temperature = fit_temperature(scores["validation"], encoded.labels["validation"])
     finished = build()  # without the optimiser's state, which would make the file three times as large
     finished.set_weights(model.get_weights())
@@ -74,7 +75,7 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         chosen={"epoch": best + 1, "epochs_trained": len(history["val_loss"])},
         card=describe(job.model.name, finished),
         features={"width": settings.length, "computed": len(job.dataset.examples), "from_cache": 0},
-        seconds={"encode": middle - start, "load": loaded - middle, "fit": time.perf_counter() - loaded},
+        seconds=clock.seconds,
         input_files=encoded.files,
     )
 

@@ -16,7 +16,7 @@ demo: $(VENV)/.demo            ## the whole path on 2,624 real photos, to a repo
 	$(BIN)/noria demo
 
 test: $(VENV)/.dev $(VENV)/.peers check       ## everything: checks, unit tests, journeys through real files and processes
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.dev            ## seconds: format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -168,7 +168,7 @@ def _verify_all(
 ) -> Verification:
     """Compare on the golden examples and on test pictures; a bundle that fails either is refused."""
     opened = Runtimes(bundle)
-    on_golden = verify(opened, None, progress=progress)
+    on_golden = verify(opened, None, progress=progress, timed=False)
     examples = sorted(dataset.by_split("test"), key=lambda one: one.sha256)[: settings.verify_examples]
     inputs = [Input(one.path, dataset.source_of(one), one.label) for one in examples]
     on_test = verify(opened, inputs, progress=progress, reference=reference)

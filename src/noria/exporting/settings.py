@@ -13,4 +13,4 @@ class ExportSettings(BaseModel):
     formats: tuple[str, ...] = Field(("keras", "savedmodel", "litert", "litert_int8"), min_length=1)
     calibration_examples: int = Field(100, ge=1, le=10_000, description="training examples that set int8 ranges")
     golden_examples: int = Field(16, ge=1, le=256, description="test examples that travel in the bundle")
-    verify_examples: int = Field(500, ge=1, description="test examples that every file is compared on")
+    verify_examples: int = Field(300, ge=1, description="test examples that every file is compared on")

@@ -94,6 +94,11 @@ class Predictor:
         return int(self._engine.BATCH)
 
     @property
+    def parallel(self) -> bool:
+        """Whether every thread has a session of its own."""
+        return bool(self._engine.PARALLEL)
+
+    @property
     def takes_arrays(self) -> bool:
         """Whether the engine takes what the input reads, and not only the bytes of whole inputs."""
         return bool(self._engine.ACCEPTS == "arrays")
@@ -141,7 +146,7 @@ class Predictor:
         return [next(prepared) if isinstance(data, bytes) else data for data in found]
 
     def _scores(self, batch: list[Any]) -> NDArray[np.float32]:
-        if self._engine.PARALLEL:
+        if self.parallel:
             if not hasattr(self._local, "session"):
                 self._local.session = self._engine.open_session(self.file, 1)
             return np.asarray(self._local.session.run(batch), np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -122,6 +123,15 @@ def test_columns_that_are_not_used_are_told(folder: Path) -> None:
 def test_a_table_that_cannot_be_understood_says_where(folder: Path, text: str | bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read(folder, text)
+
+
+def test_a_limit_that_longer_texts_have_raised_is_not_this_tables(folder: Path) -> None:
+    usual = csv.field_size_limit(2**26)
+    try:
+        with pytest.raises(DataError, match=r"line 2.*131,072"):
+            read(folder, "path,label\n" + "x" * 200_000 + ",cat\n")
+    finally:
+        csv.field_size_limit(usual)
 
 
 @pytest.mark.parametrize(("line", "message"), [("{", "line 2, is not valid JSON"), ("[1]", "line 2, is not an object")])

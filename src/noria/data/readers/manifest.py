@@ -27,6 +27,7 @@ COLUMNS = ("path", "label", "split", "group")
 _REQUIRED = ("path", "label")
 _SPLIT_NAMES: dict[str, Split] = {**{split: split for split in SPLITS}, "val": "validation", "valid": "validation"}
 _JSON_LINES = (".jsonl", ".ndjson")
+_LARGEST_CELL = 2**17  # characters; a quote that is not closed makes one of all the lines after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,8 @@ def _check_header(path: Path, header: list[str]) -> None:
 def _numbered(reader: Iterator[list[str]], header: list[str]) -> Iterator[_Row]:
     line = reader.line_num + 1  # type: ignore[attr-defined]
     for cells in reader:
+        if max(map(len, cells), default=0) > _LARGEST_CELL:  # csv's own limit may have been raised, for longer texts
+            raise csv.Error(f"a cell has more than {_LARGEST_CELL:,} characters")
         known = {name: cell for name, cell in zip(header, cells, strict=False) if name in COLUMNS}
         more = len(cells) - len(header)
         if more > 0:

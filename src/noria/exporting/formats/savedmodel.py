@@ -30,13 +30,13 @@ def write(source: ExportSource, folder: Path) -> None:
             "labels": tf.tile(labels[tf.newaxis], [count, 1]),
         }
 
-    from_bytes = tf.function(
-        lambda raw: answer(source.decode(raw)),
-        input_signature=[tf.TensorSpec([None], tf.string, name=source.input_name)],
-    )
     taken = source.model.inputs[0]
     spec = tf.TensorSpec([None, *taken.shape[1:]], taken.dtype, name=source.array_name)
-    from_arrays = tf.function(answer, input_signature=[spec])
+    from_arrays = tf.function(answer, input_signature=[spec], autograph=False)  # both signatures call this one graph
+    from_bytes = tf.function(
+        lambda raw: from_arrays(source.decode(raw)),
+        input_signature=[tf.TensorSpec([None], tf.string, name=source.input_name)],
+    )
     with native_output_hidden():
         tf.saved_model.save(
             module, str(folder / PATH), signatures={"serving_default": from_bytes, "arrays": from_arrays}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import chain
+from contextlib import contextmanager, suppress
+from itertools import chain, count
 from time import monotonic, sleep
 from typing import Any
 
@@ -201,6 +201,24 @@ def test_what_is_too_late_is_not_computed() -> None:
 
         in_loop(work)
     assert list(chain(*engine.ran)) == [1, 3]
+
+
+def test_a_worker_outlives_what_is_too_late_at_the_very_moment_that_it_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with batcher(Doubler(batch=1)) as made:
+
+        async def work() -> None:
+            for margin in range(1, 9):  # one of them ends between two looks at the clock
+                steps = count(monotonic() + 1000)
+                with monkeypatch.context() as clock:
+                    clock.setattr("noria.serving.batcher.monotonic", lambda steps=steps: next(steps))
+                    late = made.submit([2], monotonic() + 1000 + margin)
+                    with suppress(DeadlineError):
+                        await late.future
+            assert await made.submit([3], soon()).future == [6]
+
+        in_loop(work)
 
 
 def test_what_nobody_waits_for_is_not_computed_and_makes_room() -> None:

@@ -149,7 +149,7 @@ def card(name: str) -> ModelCard:
         strategy="frozen",
         parameters=parameters,
         licence=family.licence,
-        weights_source="downloaded by Keras on first use, trained on ImageNet-1k",
+        weights_source="a download by Keras on first use, trained on ImageNet-1k",
         note="Needs internet once, or a weights file.",
         url=f"https://keras.io/api/applications/#{name.lower()}",
         paper=family.paper,

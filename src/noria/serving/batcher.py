@@ -183,11 +183,9 @@ class Batcher:
     def _take(self) -> list[tuple[Job, int]]:
         """Return the next rows, or nothing when there will be no more."""
         with self._changed:
-            self._skip_dead()
-            while not self._jobs and not self._closed:
+            # Asked anew after each wait: what there was may be too late by now.
+            while not (taken := self._next_rows([])) and not self._closed:
                 self._changed.wait()
-                self._skip_dead()
-            taken = self._next_rows([])
             if taken and len(taken) < self._engine.batch and self._wait and self._running:
                 self._changed.wait(self._wait)  # another worker is at it: more is likely to come
                 taken = self._next_rows(taken)

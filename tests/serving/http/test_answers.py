@@ -81,6 +81,15 @@ def test_a_chinese_text_is_answered_and_top_is_followed(client: httpx.Client, te
     assert post(client, "/v1/models/texts:predict?top=0", GOOD.encode(), "text/plain").status_code == 400
 
 
+def test_a_number_of_thousands_of_digits_is_told(client: httpx.Client) -> None:
+    answer = post(client, f"/v1/models/texts:predict?top=000001{'0' * 5000}", GOOD.encode(), "text/plain")
+    assert (answer.status_code, list(answer.json())) == (400, ["error"])
+
+
+def test_there_is_no_file_of_any_name(client: httpx.Client) -> None:
+    assert client.get(f"/ui/{'x' * 300}.js").status_code == 404
+
+
 def test_a_picture_is_not_read_as_a_text(client: httpx.Client, files: list[Path]) -> None:
     picture, jpeg = files[0].read_bytes(), {"content-type": "image/jpeg"}
     for answer in (
@@ -148,7 +157,17 @@ def test_the_open_inference_protocol(client: httpx.Client, files: list[Path]) ->
 
 
 @pytest.mark.parametrize(
-    "change", [{"shape": [4]}, {"datatype": "FP31"}, {"data": "x"}, {"shape": [-1]}, {"name": 3}, {"datatype": "FP32"}]
+    "change",
+    [
+        {"shape": [4]},
+        {"datatype": "FP31"},
+        {"data": "x"},
+        {"shape": [-1]},
+        {"name": 3},
+        {"datatype": "FP32"},
+        {"shape": [1] * 65},
+        {"shape": [0, 2**64 - 1], "data": []},
+    ],
 )
 def test_wrong_tensors_of_the_open_inference_protocol_are_told(client: httpx.Client, change: dict[str, Any]) -> None:
     entry = {"name": "input_text", "shape": [1], "datatype": "BYTES", "data": ["good"], **change}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ import pytest
 
 import noria
 from noria.artifacts.bundle import Bundle
+from noria.errors import RequestError
+from noria.serving.http.tensors_json import to_array
+from noria.serving.tensors import TensorSpec
 
 TEXTS = ["房间很干净，服务也好，下次还来", "太差了，又脏又吵，不会再住", "Great hotel, friendly staff."]
 
@@ -170,6 +174,24 @@ def test_what_is_no_json_is_told(client: httpx.Client) -> None:
         answer = client.post("/v1/models/texts:predict", content=body)
         assert answer.status_code == 400, body[:20]
         assert "error" in answer.json()
+
+
+def test_what_was_refused_gives_back_its_memory(client: httpx.Client) -> None:
+    entry = b'{"name": "\\ud800", "shape": [1], "datatype": "FP32", "data": [NaN]}'
+    body = gzip.compress(b'{"inputs": [' + entry + b"]" + b" " * (30 * 2**20) + b"}", 1)
+    for _ in range(10):  # together more than all requests under way may have
+        answer = client.post("/v2/models/texts/infer", content=body, headers={"content-encoding": "gzip"})
+        assert (answer.status_code, list(answer.json())) == (400, ["error"])
+
+
+def test_a_long_text_among_numbers_makes_no_array_of_long_texts() -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(RequestError, match="expected numbers"):
+            to_array([["a" * 30_000], *([0] for _ in range(2_000))], TensorSpec("DT_FLOAT", None), "x")
+        assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_brackets_may_not_be_nested_without_end(client: httpx.Client) -> None:

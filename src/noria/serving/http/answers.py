@@ -84,7 +84,7 @@ def _spec(visit: Visit) -> Spec:
 
 def _top(visit: Visit) -> int:
     told = visit.request.query_params.get("top", str(TOP))
-    if not told.isdecimal() or not 1 <= int(told[:6]) <= 10_000:
+    if not told.isdecimal() or len(told) > 5 or not 1 <= int(told) <= 10_000:
         raise RequestError(f"top is to be a whole number from 1 to 10,000, not {told[:20]!r}.")
     return int(told)
 

@@ -77,11 +77,19 @@ def parse_json(body: bytes, limits: Limits) -> Any:
     if not body:
         raise RequestError("The request has no body; JSON is expected.")
     try:
-        value = json.loads(body) if any(token in body for token in _TOKENS) else orjson.loads(body)
-    except (ValueError, RecursionError) as error:
+        value = _loaded(body)
+    except (ValueError, TypeError, RecursionError) as error:
         raise RequestError(f"JSON Parse Error: {str(error)[:200]}") from None
     if body.count(b"[") + body.count(b"{") > limits.json_depth:
         _require_shallow(value, limits.json_depth)
+    return value
+
+
+def _loaded(body: bytes) -> Any:
+    if not any(token in body for token in _TOKENS):
+        return orjson.loads(body)
+    value = json.loads(body)
+    orjson.dumps(value)  # refuses what it would not have read: lone surrogates, whole numbers of more than 64 bits
     return value
 
 

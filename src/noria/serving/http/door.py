@@ -105,6 +105,12 @@ class Door:
         if scope["type"] != "http":
             return
         visit = Visit(Request(scope, receive), self._service, self._budget)
+        try:
+            await self._visited(visit, scope, receive, send)
+        finally:
+            self._budget.give_back(scope.pop("reserved", 0))
+
+    async def _visited(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         if self._service.tracing:
             visit.stages = keep_stages()
         self._service.metrics.in_flight.inc()
@@ -165,8 +171,6 @@ class Door:
                 await response(scope, receive, send)
         except (OSError, TimeoutError):
             pass  # the client has gone, or takes nothing
-        finally:
-            self._budget.give_back(scope.get("reserved", 0))
         self._count(visit, method, response, request_id, monotonic() - writing)
 
     def _count(self, visit: Visit, method: str, response: Response, request_id: str, write_seconds: float) -> None:
@@ -263,7 +267,8 @@ def json_answer(value: Any, status: int = 200) -> Response:
 
 def error_answer(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
     """Return an error as TensorFlow Serving gives it."""
-    return Response(orjson.dumps({"error": message}), status, headers, media_type="application/json")
+    told = message.encode("utf-8", "replace").decode()  # a message may quote what is no text
+    return Response(orjson.dumps({"error": told}), status, headers, media_type="application/json")
 
 
 async def _gone(request: Request) -> None:

@@ -143,7 +143,10 @@ def _input(told: Any) -> tuple[str, NDArray[Any]]:
     data = to_array(told["data"], TensorSpec(dtype, None), name).reshape(-1)
     if data.size != prod(shape):
         raise RequestError(f"Input {name!r}: {data.size:,} values do not fill the shape {shape}.")
-    return name, data.reshape(shape)
+    try:
+        return name, data.reshape(shape)
+    except (ValueError, OverflowError):
+        raise RequestError(f"Input {name!r}: there is no array of the shape {str(shape)[:100]}.") from None
 
 
 def _output(name: str, array: NDArray[Any]) -> dict[str, Any]:

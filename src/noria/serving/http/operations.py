@@ -59,13 +59,13 @@ async def page(visit: Visit) -> Response:
     """Give the page, or what belongs to it."""
     path = visit.request.url.path
     name, kind = PAGES.get(path, (path.rpartition("/")[2], KINDS.get(path[path.rfind(".") :], "")))
-    content = _file(name)
+    content = _files().get(name)
     if content is None:
         return json_answer({"error": f"There is no {path}."}, 404)
     return Response(content, media_type=kind, headers={"cache-control": "no-cache"})
 
 
 @cache
-def _file(name: str) -> bytes | None:
-    found = resources.files("noria.serving").joinpath("ui", name)
-    return found.read_bytes() if found.is_file() else None
+def _files() -> dict[str, bytes]:
+    folder = resources.files("noria.serving").joinpath("ui")
+    return {one.name: one.read_bytes() for one in folder.iterdir() if one.is_file()}

@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -64,6 +65,8 @@ def to_array(value: Any, spec: TensorSpec, name: str) -> NDArray[Any]:
     if spec.dtype == "DT_STRING":
         return _strings(value, name)
     kind = np.dtype(DTYPES[spec.dtype][1])
+    if _leaf_types(value) - {int, float, bool}:
+        raise RequestError(f"Input {name!r}: expected {_WORDS[kind.kind]}, got {_excerpt(value)}.")
     try:
         found = np.asarray(value)
     except (ValueError, OverflowError):
@@ -135,6 +138,16 @@ def from_base64(text: str, name: str) -> bytes:
 
 _TAKEN: Final = {"f": "fiu", "i": "iuf", "u": "iuf", "b": "b"}
 _WORDS: Final = {"f": "numbers", "i": "whole numbers", "u": "whole numbers that are not negative", "b": "true or false"}
+
+
+def _leaf_types(value: Any) -> set[type]:
+    """Return what the lists hold: numpy makes texts of all that stands beside a text, each as long as that."""
+    found, level = set[type](), [value]
+    while level:
+        types = set(map(type, level))
+        found |= types - {list}
+        level = list(chain.from_iterable(one for one in level if type(one) is list)) if list in types else []
+    return found
 
 
 def _is_named(value: Any) -> bool:
@@ -242,5 +255,9 @@ def _plain(value: Any) -> Any:
 
 
 def _excerpt(value: Any) -> str:
-    shown = json.dumps(value, default=str, ensure_ascii=False)
+    shown = ""
+    for piece in json.JSONEncoder(default=str, ensure_ascii=False).iterencode(value):
+        shown += piece
+        if len(shown) > 60:
+            break
     return shown if len(shown) <= 60 else f"{shown[:57]}..."

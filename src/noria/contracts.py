@@ -51,6 +51,17 @@ class SetAside:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspect:
+    """One example that a finding is about, for a person to judge."""
+
+    path: str
+    label: str
+    score: float = 1.0  # from 0 to 1: how sure the finding is
+    other: str = ""  # the path of the example that it is compared with
+    suggested: str = ""  # the label that it seems to have
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Something about the data that a person should know before trusting a model made from it."""
 
@@ -60,6 +71,7 @@ class Finding:
     examples: tuple[str, ...]
     message: str
     remedy: str = ""
+    suspects: tuple[Suspect, ...] = ()  # all of them, the surest first, where each is to be judged by itself
 
 
 @dataclass(frozen=True, slots=True)

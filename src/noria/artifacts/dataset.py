@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from noria.artifacts.files import MIB, folder_being_written, read_json, read_limited, write_atomic, write_json
-from noria.contracts import SPLITS, Example, Finding, SetAside, Split
+from noria.contracts import SPLITS, Example, Finding, SetAside, Split, Suspect
 from noria.errors import ArtifactError, DataError
 
 FORMAT = 1  # of the folder; a higher number in a file means a newer Noria wrote it
@@ -146,7 +146,7 @@ class Dataset:
                 labels=tuple(index["labels"]),
                 examples=tuple(Example(**row) for row in _rows(folder / _EXAMPLES)),
                 set_aside=tuple(SetAside(**row) for row in _rows(folder / _SET_ASIDE)),
-                findings=tuple(Finding(**{**row, "examples": tuple(row["examples"])}) for row in index["findings"]),
+                findings=tuple(map(_finding, index["findings"])),
                 settings=index["settings"],
                 seed=index["seed"],
                 ratios=tuple(index["ratios"]),
@@ -217,6 +217,11 @@ def obstacles(examples: Sequence[Example]) -> tuple[Finding, ...]:
 def _obstacle(kind: str, labels: tuple[str, ...], message: str, remedy: str = "") -> Finding:
     default = "Add examples, and look at `noria check` for what was set aside and why."
     return Finding(kind, "error", len(labels), labels[:20], message, remedy or default)
+
+
+def _finding(row: Mapping[str, Any]) -> Finding:
+    suspects = tuple(Suspect(**one) for one in row.get("suspects", ()))
+    return Finding(**{**row, "examples": tuple(row["examples"]), "suspects": suspects})
 
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ from noria.terminal import stderr_console
 if TYPE_CHECKING:
     from noria.serving.server import Addresses
     from noria.serving.service import Service
-    from noria.serving.settings import ServeConfig
+    from noria.serving.settings import ConfigSource, ServeConfig
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
@@ -50,25 +50,33 @@ def serve(
     """Answer over HTTP and gRPC, as TensorFlow Serving does, with a page to try it at /."""
     try:
         from noria.serving.processes import Supervisor
+        from noria.serving.server import run_server
         from noria.serving.service import require_servable
+        from noria.serving.settings import ConfigSource
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"The server's module {error.name}", "serve") from None
-    given = {"http": http, "grpc": grpc, "host": host, "log": log}
-    found = _serve_config(models or [], config, runtime, threshold, trial_tls, given)
+    source = ConfigSource(
+        path=config,
+        models=tuple(map(_named, models or ())),
+        server=_given(http=http, grpc=grpc, host=host, log=log),
+        each_model=_given(runtime=runtime, threshold=threshold),
+        trial_tls=trial_tls,
+    )
+    found = source.read()
     if processes == 1:
-        _run_one(found, config, as_json=as_json)
+        run_server(found, told=_tell_as_json if as_json else _tell, source=source)
         return
     for model in found.models:
         require_servable(model)
     stderr_console().print(f"{processes} processes serve on port {found.server.http}. Ctrl-C stops them.")
-    Supervisor(run_child, found, config, processes).watch()
+    Supervisor(run_child, found, source, processes).watch()
 
 
-def run_child(config: ServeConfig, config_path: Path | None) -> None:
+def run_child(config: ServeConfig, source: ConfigSource) -> None:
     """Serve as one of several processes on a port."""
     from noria.serving.server import run_server
 
-    run_server(config, told=_tell_nothing, config_path=config_path, shared_port=True)
+    run_server(config, told=_tell_nothing, source=source, shared_port=True)
 
 
 def versions(
@@ -195,49 +203,17 @@ def deploy(
     )
 
 
-def _serve_config(
-    models: list[str],
-    path: Path | None,
-    runtime: str | None,
-    threshold: float | None,
-    trial_tls: bool,
-    given: dict[str, Any],
-) -> ServeConfig:
-    """Return the config of the file, changed by what the command line gives."""
-    from pydantic import ValidationError
-
-    from noria.serving.settings import ServeConfig, load_serve_config
-    from noria.tomlfile import explain
-
-    read = load_serve_config(path) if path else ServeConfig()
-    tree = read.model_dump()
-    tree["server"] |= {name: value for name, value in given.items() if value is not None}
-    tree["tls"]["trial"] = tree["tls"]["trial"] or trial_tls
-    changes = {name: value for name, value in {"runtime": runtime, "threshold": threshold}.items() if value is not None}
-    named = [_named(told) for told in models]
-    tree["models"] = [{**one, **changes} for one in [*tree["models"], *named]]
-    if not tree["models"]:
-        raise ConfigError(
-            "There is nothing to serve: name a bundle, a folder of versions, or a --config with [[models]]."
-        )
-    try:
-        return ServeConfig.model_validate(tree)
-    except ValidationError as error:
-        raise ConfigError(explain(error, ServeConfig)) from None
+def _given(**values: Any) -> dict[str, Any]:
+    """Return the options that the command line holds."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def _named(told: str) -> dict[str, Any]:
+def _named(told: str) -> tuple[str, Path]:
     """Return the name and the path of `NAME=PATH`, or of a path, whose last part is the name."""
     name, separator, path = told.partition("=")
     if separator and not Path(told).exists():
-        return {"name": name, "path": Path(path).absolute()}
-    return {"name": Path(told).absolute().name, "path": Path(told).absolute()}
-
-
-def _run_one(config: ServeConfig, path: Path | None, *, as_json: bool) -> None:
-    from noria.serving.server import run_server
-
-    run_server(config, told=_tell_as_json if as_json else _tell, config_path=path)
+        return name, Path(path).absolute()
+    return Path(told).absolute().name, Path(told).absolute()
 
 
 def _tell(service: Service, addresses: Addresses) -> None:

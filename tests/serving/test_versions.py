@@ -20,8 +20,10 @@ import pytest
 from noria.artifacts.bundle import Bundle
 from noria.errors import ArtifactError, ConfigError, NotServedError
 from noria.serving.routing import Routing, changed, read_routing, versions_in, write_routing
+from noria.serving.telemetry import LinesLog
 
 TEXT = "房间很干净"
+PLAIN = {"content-type": "text/plain"}
 
 
 def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
@@ -61,11 +63,13 @@ def add(models: Path, bundle: Bundle, number: int, *, spoil: Callable[[Path], No
 
 
 def answering(server: Any, path: str = "") -> int:
-    answer = httpx.post(
-        f"{server.http}/v1/models/m{path}:predict", content=TEXT.encode(), headers={"content-type": "text/plain"}
-    )
+    answer = httpx.post(f"{server.http}/v1/models/m{path}:predict", content=TEXT.encode(), headers=PLAIN)
     assert answer.status_code == 200, answer.text
     return int(answer.json()["version"])
+
+
+def card(server: Any) -> dict[str, Any]:
+    return dict(httpx.get(f"{server.http}/v1/models/m/card").json())
 
 
 def states(server: Any) -> dict[int, str]:
@@ -190,6 +194,90 @@ def test_a_reload_with_a_wrong_config_changes_nothing(
     assert [line["names"] for line in server.log() if line["event"] == "models"][-1] == ["m", "n"]
 
 
+def test_a_reload_with_other_settings_is_not_noticed_by_who_asks(
+    server: Any, texts_bundle: Bundle, tmp_path: Path
+) -> None:
+    config = tmp_path / "serve.toml"
+    good = config.read_text(encoding="utf-8")
+    codes: set[int] = set()
+    stop = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=server.http, timeout=30) as client:
+            while not stop.is_set():
+                answer = client.post("/v1/models/m:predict", content=TEXT.encode(), headers=PLAIN)
+                codes.add(answer.status_code)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for threshold in (0.1, 0.2, 0.3):
+            config.write_text(f"{good}threshold = {threshold}\n", encoding="utf-8")
+            os.kill(server.process.pid, signal.SIGHUP)
+            until(lambda wanted=threshold: card(server)["threshold"] == wanted)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert codes == {200}
+
+
+def test_settings_that_cannot_be_served_leave_the_model_as_it_was(server: Any, tmp_path: Path) -> None:
+    config = tmp_path / "serve.toml"
+    good = config.read_text(encoding="utf-8")
+    (tmp_path / "empty").mkdir()
+    config.write_text(good.replace(str(tmp_path / "models"), str(tmp_path / "empty")), encoding="utf-8")
+    os.kill(server.process.pid, signal.SIGHUP)
+    (refused,) = until(lambda: [line for line in server.log() if line["event"] == "model refused"])
+    assert (refused["model"], refused["kept"]) == ("m", True)
+    assert answering(server) == 1
+
+
+def test_a_reload_keeps_what_the_command_line_said(
+    start: Callable[..., Any], models: Path, texts_bundle: Bundle, tmp_path: Path
+) -> None:
+    config = tmp_path / "serve.toml"
+    config.write_text(f'[[models]]\nname = "n"\npath = "{texts_bundle.path}"\n', encoding="utf-8")
+    server = start(f"m={models}", "--config", config, "--threshold", "0.9", "--grpc", "-1")
+    config.write_text("[limits]\nrows = 99\n", encoding="utf-8")
+    os.kill(server.process.pid, signal.SIGHUP)
+    until(lambda: httpx.get(f"{server.http}/v1/models/n").status_code == 404)
+    assert (answering(server), card(server)["threshold"]) == (1, 0.9)
+
+
+def test_a_label_stays_where_it_was_until_its_new_version_answers(
+    server: Any, models: Path, texts_bundle: Bundle
+) -> None:
+    add(models, texts_bundle, 2)
+    until(lambda: answering(server) == 2)
+    noria("versions", models, "--label", "stable=1", "--pin", 1)
+    until(lambda: (answering(server), answering(server, "/labels/stable")) == (1, 1))
+    add(models, texts_bundle, 3, spoil=cut_in_half)
+    noria("versions", models, "--label", "stable=3", "--pin", 3)
+    until(lambda: states(server).get(3) == "END")
+    assert (answering(server), answering(server, "/labels/stable")) == (1, 1)
+    shutil.rmtree(models / "3")
+    add(models, texts_bundle, 3)
+    until(lambda: (answering(server), answering(server, "/labels/stable")) == (3, 3))
+
+
+def test_a_folder_with_a_number_too_long_is_no_version(server: Any, models: Path, texts_bundle: Bundle) -> None:
+    add(models, texts_bundle, 12345678901234567890)
+    add(models, texts_bundle, 2)
+    until(lambda: answering(server) == 2)
+    assert states(server).keys() <= {1, 2}
+    assert noria("versions", models)["versions"] == [1, 2]
+
+
+def test_a_line_of_what_is_no_json_is_written_all_the_same(tmp_path: Path) -> None:
+    log = LinesLog(tmp_path / "log")
+    log.write("wild", number=2**70, half="\ud800", path=tmp_path)
+    log.close()
+    told = json.loads((tmp_path / "log").read_text(encoding="utf-8"))
+    assert (told["number"], told["half"], told["path"]) == (2**70, "\ud800", str(tmp_path))
+
+
 def test_swaps_under_load_lose_nothing_and_mix_nothing_up(server: Any, models: Path, texts_bundle: Bundle) -> None:
     seen: set[int] = set()
     failed: list[str] = []
@@ -198,9 +286,7 @@ def test_swaps_under_load_lose_nothing_and_mix_nothing_up(server: Any, models: P
     def ask() -> None:
         with httpx.Client(base_url=server.http, timeout=30) as client:
             while not stop.is_set():
-                answer = client.post(
-                    "/v1/models/m:predict", content=TEXT.encode(), headers={"content-type": "text/plain"}
-                )
+                answer = client.post("/v1/models/m:predict", content=TEXT.encode(), headers=PLAIN)
                 if answer.status_code == 200 and "label" in answer.json()["answers"][0]:
                     seen.add(answer.json()["version"])
                 else:

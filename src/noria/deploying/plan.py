@@ -16,6 +16,7 @@ from typing import Literal, get_args
 from noria import plugins
 from noria.artifacts.bundle import MANIFEST, Bundle, open_bundle
 from noria.errors import ArtifactError, ConfigError, UnknownNameError
+from noria.serving.routing import numbered
 from noria.serving.settings import ServerSettings
 
 Models = Literal["image", "volume"]
@@ -188,8 +189,7 @@ def _latest(source: Path) -> tuple[int, Path]:
         return 1, source
     if not source.is_dir():
         raise ArtifactError(f"{source} is not a folder. Expected a bundle (`noria export` makes one), or versions.")
-    numbered = [child for child in source.iterdir() if child.name.isdecimal() and child.name.isascii()]
-    versions = {int(child.name): child for child in numbered if _servable(child)}
+    versions = {number: child for number, child in numbered(source).items() if _servable(child)}
     if not versions:
         raise ArtifactError(
             f"{source} is neither a bundle nor a folder of versions (1, 2, ...), each a bundle or a SavedModel. "

@@ -13,24 +13,24 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic
 
-from noria.errors import NoriaError
-from noria.serving.settings import ServeConfig
+from noria.errors import NoriaError, UserError
+from noria.serving.settings import ConfigSource, ServeConfig
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 SOON = 5.0  # seconds; a process that dies sooner than that, several times, will not live
 MOST_EARLY_DEATHS = 3
 PAUSE = 0.2
 
-Run = Callable[[ServeConfig, Path | None], None]  # what a process does; importable by name
+Run = Callable[[ServeConfig, ConfigSource], None]  # what a process does; importable by name
 
 
 class Supervisor:
     """The parent of the server processes."""
 
-    def __init__(self, run: Run, config: ServeConfig, config_path: Path | None, count: int) -> None:
+    def __init__(self, run: Run, config: ServeConfig, source: ConfigSource, count: int) -> None:
         self._run = run
         self._config = config
-        self._config_path = config_path
+        self._source = source
         self._count = count
         self._context = get_context("spawn")
         self._children: dict[int, tuple[BaseProcess, float]] = {}
@@ -60,7 +60,7 @@ class Supervisor:
                     child.join()
 
     def _start(self, number: int) -> None:
-        child = self._context.Process(target=self._run, args=(self._config, self._config_path), name=f"noria-{number}")
+        child = self._context.Process(target=self._run, args=(self._config, self._source), name=f"noria-{number}")
         child.start()
         self._children[number] = (child, monotonic())
 
@@ -90,22 +90,29 @@ class _reserved:  # noqa: N801 - used as a function
 
     def __enter__(self) -> ServeConfig:
         server = self._config.server
-        ports = {"http": self._hold(server.http)}
+        ports = {"http": self._hold(server.http, "HTTP", "--http")}
         if server.grpc >= 0:
-            ports["grpc"] = self._hold(server.grpc)
+            ports["grpc"] = self._hold(server.grpc, "gRPC", "--grpc")
         return self._config.model_copy(update={"server": server.model_copy(update=ports)})
 
     def __exit__(self, *_: object) -> None:
         for one in self._sockets:
             one.close()
 
-    def _hold(self, port: int) -> int:
+    def _hold(self, port: int, protocol: str, option: str) -> int:
         host = self._config.server.host
-        held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        held = socket.socket(family, socket.SOCK_STREAM)
         self._sockets.append(held)
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
+            with socket.socket(family, socket.SOCK_STREAM) as alone:  # for another server may share its port as well
+                alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                alone.bind((host, port))
             held.bind((host, port))
         except OSError as error:
-            raise NoriaError(f"The address {host}:{port} cannot be used: {error.strerror}.") from None
+            raise UserError(
+                f"The address {host}:{port} cannot be used for {protocol}: {error.strerror}. "
+                f"Choose another port with {option}."
+            ) from None
         return int(held.getsockname()[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -14,6 +14,8 @@ from noria.errors import ArtifactError, ConfigError, NotServedError
 from noria.tomlfile import explain
 
 FILE = "routing.json"
+
+MOST_DIGITS = 18  # of a version; TensorFlow Serving counts in 64 bits
 
 Part = Annotated[float, Field(gt=0, le=1)]
 
@@ -41,6 +43,15 @@ class Routing(BaseModel):
         """Return the versions that must be loaded for it."""
         single = {number for number in (self.pin, self.shadow) if number is not None}
         return single | set(self.labels.values()) | set(self.share)
+
+    def in_force(self, before: Routing, loaded: Collection[int]) -> Routing:
+        """Return this routing with each label, and the pin, where it was before until its version is loaded."""
+        labels = {
+            name: number if number in loaded else before.labels.get(name, number)
+            for name, number in self.labels.items()
+        }
+        pin = self.pin if self.pin is None or self.pin in loaded else before.pin
+        return self.model_copy(update={"labels": labels, "pin": pin})
 
     def version(self, loaded: Collection[int], *, chance: Callable[[], float] = random.random) -> int:
         """Return the version for a request that names none.
@@ -92,11 +103,21 @@ def versions_in(folder: Path) -> list[int]:
     Raises:
         ArtifactError: there is none.
     """
-    children = folder.iterdir() if folder.is_dir() else ()
-    found = sorted(int(one.name) for one in children if one.name.isdecimal() and one.name.isascii() and one.is_dir())
+    found = sorted(number for number, one in numbered(folder).items() if one.is_dir()) if folder.is_dir() else []
     if not found:
         raise ArtifactError(f"{folder} has no folder of a version, such as {folder / '1'}.")
     return found
+
+
+def numbered(folder: Path) -> Mapping[int, Path]:
+    """Return what lies in a folder under the name of a version: a whole number of at most 18 digits.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    names = (one.name for one in folder.iterdir())
+    numbers = [name for name in names if name.isdecimal() and name.isascii() and len(name) <= MOST_DIGITS]
+    return {int(name): folder / name for name in sorted(numbers, reverse=True)}  # of 01 and 1 the latter
 
 
 def changed(

@@ -22,7 +22,7 @@ from noria.serving.guards.connections import protocol_with
 from noria.serving.guards.door import Guard
 from noria.serving.http.app import application
 from noria.serving.service import Service, require_servable
-from noria.serving.settings import ServeConfig, load_serve_config
+from noria.serving.settings import ConfigSource, ServeConfig
 from noria.serving.telemetry import LinesLog, Rerouted
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ class Addresses:
 Told = Callable[[Service, Addresses], None]
 
 
-def run_server(config: ServeConfig, *, told: Told, config_path: Path | None = None, shared_port: bool = False) -> None:
+def run_server(config: ServeConfig, *, told: Told, source: ConfigSource, shared_port: bool = False) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP looks for new versions and reads the config's models again.
 
     Args:
         told: is called once everything answers.
-        config_path: where the models are read again on SIGHUP.
+        source: where the config came from; on SIGHUP its models are read again.
         shared_port: several processes listen on the same port.
 
     Raises:
@@ -60,7 +60,7 @@ def run_server(config: ServeConfig, *, told: Told, config_path: Path | None = No
         journal = log if config.server.journal is None else LinesLog(config.server.journal)
         listening = stack.enter_context(_listening(config.server.host, config.server.http, shared_port))
         tls = _tls(config, stack)
-        server = _Server(config, log, journal, listening, tls, told, config_path)
+        server = _Server(config, log, journal, listening, tls, told, source, shared_port)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(server.run())
 
@@ -76,14 +76,16 @@ class _Server:
         listening: socket.socket,
         tls: tuple[Path, Path] | None,
         told: Told,
-        config_path: Path | None,
+        source: ConfigSource,
+        shared_port: bool,
     ) -> None:
         self._config = config
         self._listening = listening
         self._tls = tls
         self._told = told
-        self._config_path = config_path
-        self._service = Service(config, log=log, journal=journal)
+        self._source = source
+        self._shared_port = shared_port
+        self._service = Service(config, log=log, journal=journal, each_model=source.each_model)
         self._guard = Guard(config.keys, config.rate)
         self._http = _Uvicorn(self._uvicorn_config())
         self._stopping = asyncio.Event()
@@ -118,7 +120,11 @@ class _Server:
         from noria.serving.rpc import start_grpc
 
         return await start_grpc(
-            self._service, self._guard, address=f"{settings.host}:{settings.grpc}", credentials=self._grpc_credentials()
+            self._service,
+            self._guard,
+            address=f"{settings.host}:{settings.grpc}",
+            credentials=self._grpc_credentials(),
+            shared_port=self._shared_port,
         )
 
     def _grpc_credentials(self) -> Any:
@@ -163,10 +169,9 @@ class _Server:
         task.add_done_callback(self._reloads.discard)
 
     async def _read_again(self) -> None:
-        """Take over the models of the config file; a file that is wrong changes nothing."""
+        """Take over the models of the config file and the command line; a file that is wrong changes nothing."""
         try:
-            models = load_serve_config(self._config_path).models if self._config_path else None
-            await self._service.reload(models)
+            await self._service.reload(self._source.read().models if self._source.path else None)
         except NoriaError as error:
             self._service.journal("reload refused", error=str(error))
 
@@ -229,5 +234,4 @@ def _require_some_model(service: Service) -> None:
     """Raise UserError where a model cannot be served at all, with the reason."""
     for name, model in service.models.items():
         if not model.loaded:
-            reasons = [one.error for one in model.status() if one.error] or ["no version was found"]
-            raise UserError(f"The model {name!r} cannot be served: {reasons[0]}")
+            raise UserError(f"The model {name!r} cannot be served: {model.why_not()}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -16,12 +18,15 @@ from noria.ordered import default_threads
 from noria.serving import servables
 from noria.serving.batcher import Job
 from noria.serving.contracts import Example, Outcome, Row, Servable
+from noria.serving.routing import numbered
 from noria.serving.servables.bundle import BundleServable, Explain
 from noria.serving.settings import ModelSettings, ServeConfig
-from noria.serving.telemetry import LinesLog, Metrics
+from noria.serving.telemetry import SHARED_FOLDER, LinesLog, Metrics
 from noria.serving.tensors import CLASSIFY, DEFAULT_SIGNATURE, REGRESS, Signature, Tensors, require_inputs
 from noria.serving.tracing import Tracing, add_stages
 from noria.serving.versions import ServedModel, Version, require_loaded
+
+OBSERVE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,40 +53,69 @@ class Prediction:
 class Service:
     """The models of one server process."""
 
-    def __init__(self, config: ServeConfig, *, log: LinesLog, journal: LinesLog) -> None:
+    def __init__(
+        self, config: ServeConfig, *, log: LinesLog, journal: LinesLog, each_model: Mapping[str, Any] | None = None
+    ) -> None:
+        """Load nothing yet.
+
+        Args:
+            each_model: fields of ModelSettings that models have, too, that are named later, over a protocol.
+        """
         self.config = config
         self.metrics = Metrics()
         self.log = log
         self.journal = journal.write
         self.tracing = Tracing(config.traces, log) if config.traces.endpoint else None
         self.models: dict[str, ServedModel] = {}
+        self._each_model = each_model or {}
         self._shadows: set[asyncio.Task[None]] = set()
-        self._poll: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()  # models that end what they have begun
+        self._tasks: list[asyncio.Task[None]] = []  # that run for as long as the server
         self.draining = False
         self._reloading = asyncio.Lock()
 
     async def start(self) -> None:
         """Load what the config names; then keep looking for new versions."""
         await self.reload(self.config.models)
+        loop = asyncio.get_running_loop()
         if self.config.server.poll_seconds:
-            self._poll = asyncio.get_running_loop().create_task(self._keep_looking())
+            self._tasks.append(loop.create_task(self._keep_looking()))
+        if SHARED_FOLDER in os.environ:
+            self._tasks.append(loop.create_task(self._keep_observing()))
 
     async def close(self) -> None:
         """Let every model finish what it has begun."""
-        if self._poll:
-            self._poll.cancel()
-        await asyncio.gather(*(model.close() for model in self.models.values()))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._closing, *(model.close() for model in self.models.values()))
         if self.tracing:
             await asyncio.to_thread(self.tracing.close)
 
-    async def reload(self, models: Sequence[ModelSettings] | None = None) -> None:
-        """Serve these models from now on, or look at the folders of the present ones; what stays is not interrupted."""
+    async def reload(self, models: Sequence[ModelSettings] | None = None) -> dict[str, str]:
+        """Serve these models from now on, or look at the folders of the present ones; what stays is not interrupted.
+
+        Returns:
+            Why models cannot be served as it was told, by name. One that was served before, with other settings, is
+            still served with those.
+        """
         async with self._reloading:
+            refused = {}
             if models is not None:
                 self.journal("models", names=[one.name for one in models])
-                await self._serve(models)
-            await asyncio.gather(*(model.refresh() for model in self.models.values()))
+                refused = await self._serve(models)
+            await self._refresh(self.models)
             self._tell_versions()
+            return refused
+
+    def settings_for(self, name: str, path: Path, *, keep: int, versions: tuple[int, ...]) -> ModelSettings:
+        """Return the settings of a model that is named over a protocol, which knows nothing of engine and threshold.
+
+        Raises:
+            ValidationError: a value is impossible.
+        """
+        known = self.models.get(name)
+        ours = known.settings.model_dump(include={"runtime", "threshold"}) if known else self._each_model
+        return ModelSettings.model_validate({**ours, "name": name, "path": path, "keep": keep, "versions": versions})
 
     @property
     def ready(self) -> bool:
@@ -147,8 +181,8 @@ class Service:
             servable, _ = require_loaded(version)
             if not isinstance(servable, BundleServable):
                 raise RequestError(f"The model {spec.name!r} takes tensors: use the JSON form of :predict.")
+            threshold = self.model(spec.name).settings.threshold  # a reload may come meanwhile
             outcomes = await self._run(spec.name, version, list(inputs), deadline)
-            threshold = self.model(spec.name).settings.threshold
             return version.number, [
                 {"error": one} if isinstance(one, str) else servable.answer(one, top=top, threshold=threshold)
                 for one in outcomes
@@ -199,18 +233,36 @@ class Service:
 
     # From here on, private.
 
-    async def _serve(self, models: Sequence[ModelSettings]) -> None:
+    async def _serve(self, models: Sequence[ModelSettings]) -> dict[str, str]:
+        """Put models in place of the present ones, each once it is loaded; return why some are not."""
         wanted = {one.name: one for one in models}
-        for name in [name for name, model in self.models.items() if wanted.get(name) != model.settings]:
-            old = self.models.pop(name)
-            if name not in wanted:
-                await old.close()
-                continue
-            new = self._open(wanted[name])
-            await new.refresh()
-            self.models[name] = new
-            await old.close()
-        self.models |= {name: self._open(one) for name, one in wanted.items() if name not in self.models}
+        refused = {}
+        settings = {name: model.settings for name, model in self.models.items()}
+        opened = {name: self._open(one) for name, one in wanted.items() if one != settings.get(name)}
+        await self._refresh(opened)
+        for name, new in opened.items():
+            old = self.models.get(name)
+            if not new.loaded:
+                refused[name] = new.why_not()
+                self.journal("model refused", model=name, error=refused[name], kept=old is not None)
+            if new.loaded or old is None:
+                self.models[name] = new
+                if old:
+                    self._close_model(old)
+        for name in [name for name in self.models if name not in wanted]:
+            self._close_model(self.models.pop(name))
+        return refused
+
+    async def _refresh(self, models: Mapping[str, ServedModel]) -> None:
+        refreshed = (model.refresh() for model in models.values())
+        for name, error in zip(models, await asyncio.gather(*refreshed, return_exceptions=True), strict=True):
+            if error is not None:  # whatever it was, the other models are looked at, and this one again next time
+                self.log.write("error", kind=type(error).__name__, at=f"refresh of {name}")
+
+    def _close_model(self, model: ServedModel) -> None:
+        task = asyncio.get_running_loop().create_task(model.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def _open(self, settings: ModelSettings) -> ServedModel:
         workers = self.config.server.workers or default_threads()
@@ -220,6 +272,12 @@ class Service:
         while True:
             await asyncio.sleep(self.config.server.poll_seconds)
             await self.reload()
+
+    async def _keep_observing(self) -> None:
+        """Keep the gauges up to date, for /metrics is asked of only one of the processes that count together."""
+        while True:
+            self.observe_queues()
+            await asyncio.sleep(OBSERVE_SECONDS)
 
     def _tell_versions(self) -> None:
         loaded = [(name, str(number)) for name, model in self.models.items() for number in model.loaded]
@@ -263,16 +321,11 @@ class Service:
         if len(rows) > self.config.limits.rows:
             raise TooLargeError(f"{len(rows):,} inputs in one request, at most {self.config.limits.rows:,} are taken.")
         servable, batcher = require_loaded(version)
-        try:
-            job = batcher.submit(rows, deadline)
-        except BusyError:
-            self.metrics.rejections.labels("capacity").inc()
-            raise
+        job = batcher.submit(rows, deadline)
         try:
             async with asyncio.timeout(deadline - monotonic()):
                 outcomes = await job.future
         except TimeoutError:
-            self.metrics.rejections.labels("deadline").inc()
             raise DeadlineError("The answer was not there in time.") from None
         finally:
             batcher.drop(job)
@@ -322,18 +375,13 @@ class Service:
             self.metrics.shadow.labels(model, "agrees" if _alike(ours, other) else "differs").inc()
 
 
-def model_settings(path: Any, name: str | None = None, **settings: Any) -> ModelSettings:
-    """Return the settings of a model that was named by its path alone."""
-    return ModelSettings(name=name or path.absolute().name, path=path.absolute(), **settings)
-
-
 def require_servable(settings: ModelSettings) -> None:
     """Raise ArtifactError where there is nothing to serve, so that a wrong path is told before the server starts."""
     path = settings.path
     if servables.find(path):
         return
     try:
-        children = [child for child in path.iterdir() if child.name.isdecimal()]
+        children = list(numbered(path).values())
     except OSError:
         children = []
     if not any(servables.find(child) for child in children):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -154,6 +155,37 @@ class ServeConfig(Section):
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two models have the name {min(twice)!r}: each needs its own")
         return models
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigSource:
+    """Where a server's config comes from: a file, and a command line that goes before it each time the file is read."""
+
+    path: Path | None = None
+    models: tuple[tuple[str, Path], ...] = ()  # names and absolute paths, beside those of the file
+    server: Mapping[str, Any] = field(default_factory=dict)  # fields of ServerSettings
+    each_model: Mapping[str, Any] = field(default_factory=dict)  # fields of ModelSettings, for every model
+    trial_tls: bool = False
+
+    def read(self) -> ServeConfig:
+        """Return the config as it is now.
+
+        Raises:
+            ConfigError: the file is wrong, a value is impossible, or no model is named.
+        """
+        tree = (load_serve_config(self.path) if self.path else ServeConfig()).model_dump()
+        tree["server"] |= self.server
+        tree["tls"]["trial"] = tree["tls"]["trial"] or self.trial_tls
+        named = [{"name": name, "path": path} for name, path in self.models]
+        tree["models"] = [{**one, **self.each_model} for one in [*tree["models"], *named]]
+        if not tree["models"]:
+            raise ConfigError(
+                "There is nothing to serve: name a bundle, a folder of versions, or a --config with [[models]]."
+            )
+        try:
+            return ServeConfig.model_validate(tree)
+        except ValidationError as error:
+            raise ConfigError(explain(error, ServeConfig)) from None
 
 
 def load_serve_config(path: Path) -> ServeConfig:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
 from collections import Counter as Counted
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -17,11 +18,14 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.process_collector import ProcessCollector
 
+from noria.errors import BusyError, DeadlineError, NoriaError
+
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
 TENTHS = tuple(step / 10 for step in range(1, 11))
 MOST_LABELS = 200  # of a model that are counted by name; the others are counted together
 OTHERS = "(others)"
+REASONS: Mapping[type[NoriaError], str] = {BusyError: "capacity", DeadlineError: "deadline"}
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # set before the first import, where several processes count together
 
 
@@ -75,6 +79,10 @@ class Metrics:
             self.versions.labels(model, number).set(1)
         self._available = set(available)
 
+    def count_rejection(self, error: NoriaError) -> None:
+        """Count a refusal; the doors call it, each once, so that a reason has one name whatever the protocol."""
+        self.rejections.labels(REASONS.get(type(error)) or type(error).__name__.removesuffix("Error")).inc()
+
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format; of all processes where several serve together."""
         if SHARED_FOLDER in os.environ:
@@ -109,7 +117,11 @@ class LinesLog:
     def write(self, event: str, **facts: Any) -> None:
         """Append one line; a full disk or a closed pipe loses the line, not the request."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = orjson.dumps({"time": now, "event": event, **facts}, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        told = {"time": now, "event": event, **facts}
+        try:
+            line = orjson.dumps(told, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        except TypeError:  # numbers of more than 64 bits, halves of a character
+            line = json.dumps(told, default=str, skipkeys=True).encode() + b"\n"
         with self._lock:
             try:
                 self._file.write(line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -75,15 +75,24 @@ def dtype_of(array: NDArray[Any]) -> str:
     raise RequestError(f"Tensors of type {array.dtype} are not served.")
 
 
+def require_names(signature: Signature, names: Collection[str]) -> None:
+    """Refuse names that are not those of a signature's inputs, before the tensors are read, which costs memory.
+
+    Raises:
+        RequestError: a name is missing or unknown.
+    """
+    if set(names) != signature.inputs.keys():
+        wanted, given = ", ".join(sorted(signature.inputs)), ", ".join(sorted(names)) or "nothing"
+        raise RequestError(f"Expected the inputs {wanted}; got {given}.")
+
+
 def require_inputs(signature: Signature, inputs: Tensors) -> None:
     """Refuse tensors that a signature does not take, before anything is computed.
 
     Raises:
         RequestError: a name is missing or unknown, or a type or a shape does not fit.
     """
-    if inputs.keys() != signature.inputs.keys():
-        wanted, given = ", ".join(sorted(signature.inputs)), ", ".join(sorted(inputs)) or "nothing"
-        raise RequestError(f"Expected the inputs {wanted}; got {given}.")
+    require_names(signature, inputs)
     for name, spec in signature.inputs.items():
         array = inputs[name]
         if dtype_of(array) != spec.dtype:

@@ -46,7 +46,8 @@ class ServedModel:
         self, settings: ModelSettings, server: ServerSettings, limits: Limits, *, workers: int, journal: Journal
     ) -> None:
         self.settings = settings
-        self.routing = routing.Routing()
+        self.routing = routing.Routing()  # in force
+        self._told = routing.Routing()  # as it was last read; what it names may not be loaded yet
         self._server = server
         self._limits = limits
         self._workers = workers
@@ -91,12 +92,18 @@ class ServedModel:
             known[self._loading.number] = self._loading
         return sorted((known | self._loaded).values(), key=lambda one: -one.number)
 
+    def why_not(self) -> str:
+        """Return why nothing of it is loaded."""
+        return next((one.error for one in self.status() if one.error), "no version was found")
+
     async def refresh(self) -> None:
         """Look at the folder; load, refuse and retire what has changed. What goes wrong is in `status` and journal."""
         async with self._lock:
             found = await asyncio.to_thread(self._look)
+            self._route()
             while missing := [number for number in self._wanted(found) if number not in self._loaded]:
                 await self._load(missing[0], *found.get(missing[0], (self.settings.path / str(missing[0]), ())))
+                self._route()
             wanted = self._wanted(found)
             for number in [number for number in self._loaded if number not in wanted]:
                 self._retire(number)
@@ -115,8 +122,8 @@ class ServedModel:
             self._read_routing(path)
             if servables.find(path):
                 return self._one_bundle(path)
-            children = [child for child in path.iterdir() if child.name.isdecimal() and child.name.isascii()]
-            found = {int(child.name): (child, _stamp(child)) for child in children if servables.find(child)}
+            children = routing.numbered(path).items()
+            found = {number: (child, _stamp(child)) for number, child in children if servables.find(child)}
         except OSError as error:
             self._journal("unreadable", model=self.settings.name, path=str(path), error=error.strerror)
             found = {}
@@ -139,9 +146,12 @@ class ServedModel:
         except ArtifactError as error:
             self._journal("routing refused", model=self.settings.name, error=str(error))
             return
-        if told != self.routing:
+        if told != self._told:
             self._journal("routing", model=self.settings.name, **told.model_dump(exclude={"previous"}, mode="json"))
-            self.routing = told
+            self._told = told
+
+    def _route(self) -> None:
+        self.routing = self._told.in_force(self.routing, self._loaded)
 
     def _wanted(self, found: Mapping[int, tuple[Path, Stamp]]) -> set[int]:
         """Return what is to be loaded; what failed is not tried again until its files change."""
@@ -153,7 +163,7 @@ class ServedModel:
             wanted = set(self.settings.versions) - refused
         else:
             wanted = set(sorted(candidates)[-self.settings.keep :])
-        wanted |= self.routing.named() & candidates
+        wanted |= (self._told.named() | self.routing.named()) & candidates
         return wanted or set(self._loaded)  # rather the old one than none
 
     async def _load(self, number: int, path: Path, stamp: Stamp) -> None:

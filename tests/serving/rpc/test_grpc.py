@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +21,10 @@ from hypothesis import HealthCheck, given, settings, strategies
 
 import noria
 from noria.artifacts.bundle import Bundle
-from noria.errors import RequestError
+from noria.errors import RequestError, TooLargeError
 from noria.serving import protos
 from noria.serving.protos import message
-from noria.serving.rpc.tensors import to_array, to_tensor
+from noria.serving.rpc.tensors import to_array, to_arrays, to_tensor
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -179,19 +183,26 @@ def test_a_reload_serves_other_models_but_no_folder_of_the_machine(
     folder = tmp_path / "models" / "t"
     shutil.copytree(texts_bundle.path, folder / "1")
     shutil.copytree(texts_bundle.path, folder / "2")
-    server = start(f"t={folder}")
-    with grpc.insecure_channel(server.grpc) as channel:
+    server = start(f"t={folder}", "--threshold", "0.9")
+    with grpc.insecure_channel(server.grpc) as channel, server.client() as client:
         request = new("ReloadConfigRequest")
         model = request.config.model_config_list.config.add(name="t", base_path=str(folder))
         model.model_version_policy.specific.versions.extend([1, 2])
         model.version_labels["stable"] = 1
         assert call(channel, "Model.HandleReloadConfigRequest", request).status.error_code == 0
+        assert client.get("/v1/models/t/card").json()["threshold"] == 0.9
         asked = predict_request("t", "input_text", ["好".encode()])
         asked.model_spec.version_label = "stable"
         assert call(channel, "Prediction.Predict", asked).model_spec.version.value == 1
         model.version_labels["canary"] = 9
         refused = call(channel, "Model.HandleReloadConfigRequest", request).status
         assert (refused.error_code, "9" in refused.error_message) == (3, True)
+        del model.version_labels["canary"]
+        (folder.parent / "empty").mkdir()
+        model.base_path = str(folder.parent / "empty")
+        refused = call(channel, "Model.HandleReloadConfigRequest", request).status
+        assert (refused.error_code, "'t'" in refused.error_message) == (3, True)
+        assert call(channel, "Prediction.Predict", asked).model_spec.version.value == 1
         model.base_path = "/etc"
         assert call(channel, "Model.HandleReloadConfigRequest", request).status.error_code == 7
 
@@ -234,9 +245,60 @@ def test_the_last_value_stands_for_those_that_are_left_out() -> None:
     assert to_array(tensor, "x").tolist() == [1, 2, 2, 2]
 
 
-@pytest.mark.parametrize("sides", [[-1], [2**62, 2**62], [3], [2**40]], ids=str)
+def test_repeated_values_are_not_more_than_a_request_may_hold(channel: grpc.Channel) -> None:
+    tensor = message("tensorflow.TensorProto")(dtype=7, string_val=[b"x" * 4000])
+    tensor.tensor_shape.dim.add(size=1_000_000)
+    for name, code in [("input_text", "RESOURCE_EXHAUSTED"), ("unknown", "INVALID_ARGUMENT")]:
+        request = new("PredictRequest")
+        request.model_spec.name = "texts"
+        request.inputs[name].CopyFrom(tensor)
+        with pytest.raises(grpc.RpcError) as caught:
+            call(channel, "Prediction.Predict", request)
+        assert caught.value.code().name == code
+    numbers = message("tensorflow.TensorProto")(dtype=1, float_val=[1.0])
+    numbers.tensor_shape.dim.add(size=600)
+    with pytest.raises(TooLargeError):
+        to_arrays({"a": numbers, "b": numbers}, 4_000)
+    assert to_arrays({"a": numbers, "b": numbers}, 4_800)["b"].tolist() == [1.0] * 600
+
+
+def test_who_hangs_up_is_not_counted_as_answered(start: Callable[..., Any], texts_bundle: Bundle) -> None:
+    server = start(f"t={texts_bundle.path}")
+    request = predict_request("t", "input_text", ["房间干净".encode() * 30_000] * 64)
+    with grpc.insecure_channel(server.grpc) as channel, server.client() as client:
+        stub = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+        sent = stub.future(request.SerializeToString())
+        time.sleep(0.1)
+        sent.cancel()
+        end = time.monotonic() + 20
+        while 'method="Predict"' not in (told := client.get("/metrics").text) and time.monotonic() < end:
+            time.sleep(0.05)
+    assert 'noria_requests_total{code="CANCELLED",method="Predict",model="t",protocol="grpc"} 1.0' in told
+
+
+def test_refusals_are_counted_once_whatever_the_protocol(start: Callable[..., Any], texts_bundle: Bundle) -> None:
+    server = start(f"t={texts_bundle.path}")
+    with grpc.insecure_channel(server.grpc) as channel, server.client() as client:
+        for place in range(2):
+            with pytest.raises(grpc.RpcError):
+                call(channel, "Prediction.Predict", predict_request("nobody", "x", [b"x"]))
+            client.post("/v1/models/nobody:predict", json={"instances": ["x"]})
+            assert f'noria_rejections_total{{reason="NotServed"}} {2.0 * (place + 1)}' in client.get("/metrics").text
+
+
+def test_two_servers_do_not_share_a_port(served: Any, texts_bundle: Bundle) -> None:
+    port = served.grpc.rpartition(":")[2]
+    for processes in ("1", "2"):
+        command = [sys.executable, "-m", "noria", "serve", f"m={texts_bundle.path}", "--processes", processes, "--json"]
+        done = subprocess.run(
+            [*command, "--http", "0", "--grpc", port], capture_output=True, timeout=60, check=False, text=True
+        )
+        assert (done.returncode, "--grpc" in json.loads(done.stdout)["error"]) == (2, True), done
+
+
+@pytest.mark.parametrize("sides", [[-1], [2**62, 2**62], [0, 2**62, 2**62], [3], [2**40]], ids=str)
 def test_a_shape_that_the_content_does_not_fill_is_refused_before_anything_is_allocated(sides: list[int]) -> None:
-    tensor = message("tensorflow.TensorProto")(dtype=1, float_val=[1, 2] if sides != [3] else [1, 2, 3, 4])
+    tensor = message("tensorflow.TensorProto")(dtype=1, float_val={3: [1, 2, 3, 4], 0: []}.get(sides[0], [1, 2]))
     for side in sides:
         tensor.tensor_shape.dim.add(size=side)
     with pytest.raises(RequestError):

@@ -1,4 +1,5 @@
-"""uvicorn's protocol with two guards: a limit on time and size of a request's head, and a refusal right after it.
+"""uvicorn's protocol with guards: limits on what a connection may send and how long it may keep one waiting, and a
+refusal right after the head of a request.
 
 Refused so early, a request costs a tenth of what it costs in the application. Past its capacity a server has no more
 than that to spare: each refusal takes time from an answer.
@@ -8,11 +9,12 @@ from __future__ import annotations
 
 from asyncio import TimerHandle, Transport
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD_BYTES = 65_536  # of a request line and its headers
+HEAD_BYTES = 65_536  # of a request line and its headers, or of what stands around the pieces of a body
+WRITE_BYTES = 65_536  # that wait for a client before it is not written to any more
 Headers = Sequence[tuple[bytes, bytes]]  # names in lower case
 # Method, path, headers, address -> the head and the body of an answer without its end, or None: let it in.
 Refuse = Callable[[str, str, Headers, str], tuple[bytes, bytes] | None]
@@ -20,7 +22,7 @@ REFUSALS = {408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """One HTTP/1.1 connection that is closed when the head of a request does not come."""
+    """One HTTP/1.1 connection; closed when its client does not send what it began, or take what it asked for."""
 
     header_seconds: ClassVar[float] = 10.0
     body_seconds: ClassVar[float] = 30.0
@@ -28,33 +30,60 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=WRITE_BYTES)  # TLS would wait for eight times as much
         self._refusal: tuple[bytes, bytes] | None = None  # the answer to the request that is being read and not kept
-        self._head_bytes = 0
-        self._in_head = True
+        self._part: Literal["head", "body", "between"] = "head"  # of a request, that is being read
+        self._loose_bytes = 0  # since that part, or a piece of the body, began
+        self._stalled: TimerHandle | None = None
+        self._ending: TimerHandle | None = None
         self._timer: TimerHandle | None = self.loop.call_later(self.header_seconds, self._refuse, 408)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        for timer in (self._stalled, self._ending):
+            if timer:
+                timer.cancel()
         super().connection_lost(exc)
 
+    def eof_received(self) -> None:
+        self._limit_end()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self.body_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stalled:
+            self._stalled.cancel()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._limit_end()
+
     def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(data)
+        self._loose_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > HEAD_BYTES:
+        if self.transport.is_closing():
+            self._limit_end()
+        elif self._loose_bytes > HEAD_BYTES:
             self._refuse(431)
+        elif self._timer is None and self.timeout_keep_alive_task is None and not self._answering:
+            # uvicorn waits without end for what is left of a request that has been answered, or after an empty line.
+            seconds = self.body_seconds if self._part == "body" else self.timeout_keep_alive
+            self._timer = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes = True, 0
+        self._part, self._loose_bytes = "head", 0
         self._stop_timer()
         self._timer = self.loop.call_later(self.header_seconds, self._refuse, 408)
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._part, self._loose_bytes = "body", 0
         self._stop_timer()
         refuse = type(self).refuse
-        if refuse and (self.cycle is None or self.cycle.response_complete):  # else an earlier one is being answered
+        if refuse and not self._answering:
             path = self.url.partition(b"?")[0].decode("ascii", "replace")
             address = self.client[0] if self.client else ""
             self._refusal = refuse(self.parser.get_method().decode("ascii"), path, self.headers, address)
@@ -64,15 +93,17 @@ class GuardedProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_later(self.body_seconds, self._refuse, 408)
 
     def on_body(self, body: bytes) -> None:
+        self._loose_bytes = 0
         if self._refusal is None:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._part, self._loose_bytes = "between", 0
+        self._stop_timer()
         if self._refusal is None:
             super().on_message_complete()
             return
         (head, body), self._refusal = self._refusal, None
-        self._stop_timer()
         keep = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         ends = [b"%s: %s\r\n" % pair for pair in self.server_state.default_headers]
         ends += [b"content-length: %d\r\n\r\n" % len(body) if keep else
@@ -83,8 +114,23 @@ class GuardedProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._limit_end()
+
+    @property
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
     def _refuse(self, status: int) -> None:
         if self.transport.is_closing():
+            return
+        if status == 431 and (self._answering or self._part != "head"):
+            self.transport.abort()  # an answer would stand in the midst of another, or after it
+            return
+        if self._answering:
+            self.cycle.keep_alive = False  # closed after the answer that is under way
             return
         reason = REFUSALS[status]
         body = b'{"error": "' + reason + b'"}'
@@ -93,6 +139,12 @@ class GuardedProtocol(HttpToolsProtocol):
             % (status, reason, len(body), body)
         )
         self.transport.close()
+        self._limit_end()
+
+    def _limit_end(self) -> None:
+        """Cut off a connection that is to be closed and whose client does not take the rest; it would wait for ever."""
+        if self._ending is None:
+            self._ending = self.loop.call_later(self.body_seconds, self.transport.abort)
 
     def _stop_timer(self) -> None:
         if self._timer:

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from time import monotonic
@@ -17,7 +18,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from noria.errors import BusyError, NoriaError, RequestError, SlowRequestError, TooLargeError, TooManyRequestsError
 from noria.serving.guards.door import Guard, key_in
@@ -30,6 +31,7 @@ Endpoint = Callable[["Visit"], Awaitable[Response]]
 Answer = TypeVar("Answer")
 
 SMALL = 1024  # bytes; shorter answers are not packed
+PIECE = 65_536  # bytes of an answer that are written at once; the next when most of them have been taken
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SECURITY = {
     "x-content-type-options": "nosniff",
@@ -146,7 +148,7 @@ class Door:
             # What nobody foresaw: the log has its kind and place, the client nothing of this machine.
             self._service.log.write("error", kind=type(error).__name__, at=_place(error))
             return error_answer(500, "The server failed at this request; its log says how.")
-        self._service.metrics.rejections.labels(type(error).__name__.removesuffix("Error")).inc()
+        self._service.metrics.count_rejection(error)
         headers = {}
         if isinstance(error, (BusyError, TooManyRequestsError)):
             headers["retry-after"] = str(retry_after(error))
@@ -165,12 +167,10 @@ class Door:
             response.headers.setdefault(name, value)
         response.headers["x-request-id"] = request_id
         _pack(response, visit.request.headers.get("accept-encoding", ""))
+        self._budget.give_back(scope.pop("reserved", 0))  # the request has gone; a slow reader holds its answer only
         writing = monotonic()
-        try:
-            async with asyncio.timeout(self._service.config.limits.body_seconds):
-                await response(scope, receive, send)
-        except (OSError, TimeoutError):
-            pass  # the client has gone, or takes nothing
+        with suppress(OSError):  # the client has gone
+            await response(scope, receive, _in_pieces(send))
         self._count(visit, method, response, request_id, monotonic() - writing)
 
     def _count(self, visit: Visit, method: str, response: Response, request_id: str, write_seconds: float) -> None:
@@ -269,6 +269,18 @@ def error_answer(status: int, message: str, headers: dict[str, str] | None = Non
     """Return an error as TensorFlow Serving gives it."""
     told = message.encode("utf-8", "replace").decode()  # a message may quote what is no text
     return Response(orjson.dumps({"error": told}), status, headers, media_type="application/json")
+
+
+def _in_pieces(send: Send) -> Send:
+    """Send a long answer as fast as it is taken: so who reads slowly can be told from who does not read."""
+
+    async def send_in_pieces(told: Message) -> None:
+        body = told.get("body", b"")
+        for start in range(0, len(body) - PIECE, PIECE):
+            await send({**told, "body": body[start : start + PIECE], "more_body": True})
+        await send({**told, "body": body[(len(body) - 1) // PIECE * PIECE :]} if body else told)
+
+    return send_in_pieces
 
 
 async def _gone(request: Request) -> None:

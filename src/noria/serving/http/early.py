@@ -49,8 +49,7 @@ class EarlyRefusals:
     def _answer(self, kind: str, name: str, key: str | None, refusal: BusyError, told: str) -> tuple[bytes, bytes]:
         request_id = told if REQUEST_ID.fullmatch(told) else uuid4().hex
         metrics = self._service.metrics
-        metrics.rejections.labels("capacity").inc()
-        metrics.rejections.labels("Busy").inc()
+        metrics.count_rejection(refusal)
         metrics.requests.labels("http", kind, name, "503").inc()
         self._service.log.write(
             "request", id=request_id, protocol="http", method=kind, model=name, code=503, early=True, key=key

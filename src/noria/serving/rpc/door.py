@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -70,10 +71,14 @@ def handler(service: Service, guard: Guard, name: str, method: Method) -> Any:
             return told
         except NoriaError as error:
             code = CODES.get(error.http_status, grpc.StatusCode.INTERNAL)
+            service.metrics.count_rejection(error)
             if isinstance(error, (BusyError, TooManyRequestsError)):
                 context.set_trailing_metadata((("retry-after", str(max(1, round(error.retry_after + 0.5)))),))
             await context.abort(code, str(error))
         except grpc.aio.AbortError:
+            raise
+        except asyncio.CancelledError:
+            code = grpc.StatusCode.CANCELLED  # the client has hung up, or waits no longer
             raise
         except Exception as error:
             code = grpc.StatusCode.INTERNAL

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from noria.errors import ForbiddenError, NoriaError, NotServedError, RequestError
+from noria.errors import ArtifactError, ForbiddenError, NoriaError, NotServedError, RequestError
 from noria.serving.protos import message
 from noria.serving.routing import read_routing, write_routing
 from noria.serving.rpc.door import CODES, Call, Method, spec_of
@@ -41,9 +41,13 @@ async def handle_reload_config(call: Call, request: Any) -> Any:
         if request.config.WhichOneof("config") != "model_config_list":
             raise RequestError("The config is to hold a model_config_list.")
         told = list(request.config.model_config_list.config)
-        await call.service.reload([_settings(call, one) for one in told])
+        refused = await call.service.reload([_settings(call, one) for one in told])
         for one in told:
-            await _label(call, one)
+            if one.name not in refused:
+                await _label(call, one)
+        if refused:
+            words = (f"The model {name!r} cannot be served so: {reason}" for name, reason in refused.items())
+            raise ArtifactError(" ".join(words))
     except NoriaError as error:
         made.status.error_code = CODES[error.http_status].value[0] if error.http_status in CODES else UNKNOWN
         made.status.error_message = str(error)
@@ -66,12 +70,8 @@ def _settings(call: Call, told: Any) -> ModelSettings:
     choice = policy.WhichOneof("policy_choice")
     keep = {"latest": policy.latest.num_versions or 1, "all": ALL}.get(choice or "", 1)
     try:
-        return ModelSettings(
-            name=told.name,
-            path=path,
-            keep=min(keep, ALL),
-            versions=tuple(policy.specific.versions) if choice == "specific" else (),
-        )
+        versions = tuple(policy.specific.versions) if choice == "specific" else ()
+        return call.service.settings_for(told.name, path, keep=min(keep, ALL), versions=versions)
     except ValidationError as error:
         raise RequestError(
             f"The model {told.name[:100]!r} cannot be served so: {error.error_count()} errors."

@@ -8,16 +8,18 @@ from typing import Any
 from noria.errors import RequestError
 from noria.serving.protos import examples_of, message
 from noria.serving.rpc.door import Call, Method, spec_of
-from noria.serving.rpc.tensors import to_array, to_tensor
-from noria.serving.tensors import DTYPES, Signature, TensorSpec
+from noria.serving.rpc.tensors import to_arrays, to_tensor
+from noria.serving.tensors import DTYPES, Signature, TensorSpec, require_names
 
 SIGNATURES = "signature_def"
 
 
 async def predict(call: Call, request: Any) -> Any:
     """Answer named tensors with named tensors."""
-    inputs = {name: to_array(tensor, name) for name, tensor in request.inputs.items()}
-    found = await call.service.predict(spec_of(request.model_spec), inputs, deadline=call.deadline)
+    spec = spec_of(request.model_spec)
+    require_names(call.service.signature(spec)[1], request.inputs)
+    inputs = to_arrays(request.inputs, call.service.config.limits.body_bytes)
+    found = await call.service.predict(spec, inputs, deadline=call.deadline)
     call.version = found.version
     names = list(request.output_filter) or list(found.outputs)
     if unknown := [name for name in names if name not in found.outputs]:

@@ -35,23 +35,29 @@ class GrpcServer:
         await self._server.stop(grace)
 
 
-async def start_grpc(service: Service, guard: Guard, *, address: str, credentials: Any) -> GrpcServer:
+async def start_grpc(
+    service: Service, guard: Guard, *, address: str, credentials: Any, shared_port: bool = False
+) -> GrpcServer:
     """Start listening.
+
+    Args:
+        shared_port: several processes of one server listen on the same port.
 
     Raises:
         UserError: the port is taken.
     """
     limits = service.config.limits
     server = grpc.aio.server(
+        maximum_concurrent_rpcs=limits.connections,
         options=[
             ("grpc.max_receive_message_length", limits.body_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.max_concurrent_streams", MOST_STREAMS),
-            ("grpc.max_connection_idle_ms", round(limits.idle_seconds * 10e3)),
+            ("grpc.max_connection_idle_ms", round(limits.idle_seconds * 1e3)),
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ("grpc.max_metadata_size", 16_384),
-            ("grpc.so_reuseport", 1),
-        ]
+            ("grpc.so_reuseport", int(shared_port)),
+        ],
     )
     for name, methods in SERVICES.items():
         handlers = {method: handler(service, guard, method, told) for method, told in methods.items()}

@@ -1,17 +1,18 @@
-"""`TensorProto` <-> arrays, with nothing allocated that the message does not hold.
+"""`TensorProto` <-> arrays, with nothing allocated that the message does not hold or may stand for.
 
 Source: tensorflow/core/framework/tensor.proto
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.errors import RequestError
+from noria.errors import RequestError, TooLargeError
 from noria.serving.protos import message
 from noria.serving.tensors import DTYPES, dtype_of
 
@@ -36,6 +37,22 @@ _FIELDS: Final = {
 }
 
 
+def to_arrays(tensors: Mapping[str, Any], most_bytes: int) -> dict[str, NDArray[Any]]:
+    """Return the arrays of the TensorProtos of a request.
+
+    Args:
+        most_bytes: that arrays may have, all together, which a message does not spell out but repeats a value for.
+
+    Raises:
+        TooLargeError: they would have more; nothing is allocated.
+        RequestError: as `to_array`.
+    """
+    repeated = sum(map(_repeated_bytes, tensors.values()))
+    if repeated > most_bytes:
+        raise TooLargeError(f"Repeated values would fill {repeated:,} bytes, at most {most_bytes:,} are taken.")
+    return {name: to_array(tensor, name) for name, tensor in tensors.items()}
+
+
 def to_array(tensor: Any, name: str) -> NDArray[Any]:
     """Return the array of a TensorProto; strings as an object array of bytes.
 
@@ -53,11 +70,11 @@ def to_array(tensor: Any, name: str) -> NDArray[Any]:
     if tensor.tensor_content:
         if dtype == "DT_STRING" or count * kind.itemsize != len(tensor.tensor_content):
             raise RequestError(f"Input {name!r}: tensor_content does not fill the shape {list(shape)}.")
-        return np.frombuffer(tensor.tensor_content, kind.newbyteorder("<")).astype(kind).reshape(shape)
+        return _shaped(np.frombuffer(tensor.tensor_content, kind.newbyteorder("<")).astype(kind), shape, name)
     values = getattr(tensor, _FIELDS[dtype])
     if len(values) > count or (count and not values) or (len(values) < count and count > MOST_REPEATED):
         raise RequestError(f"Input {name!r}: {len(values):,} values do not fill the shape {list(shape)}.")
-    return _filled(values, dtype, kind, count, name).reshape(shape)
+    return _shaped(_filled(values, dtype, kind, count, name), shape, name)
 
 
 def to_tensor(array: NDArray[Any]) -> Any:
@@ -73,6 +90,26 @@ def to_tensor(array: NDArray[Any]) -> Any:
         kind = np.dtype(DTYPES[dtype][1]).newbyteorder("<")
         made.tensor_content = np.ascontiguousarray(array, kind).tobytes()
     return made
+
+
+def _repeated_bytes(tensor: Any) -> int:
+    """Return how large an array is whose last value is repeated; 0 for any other, or one that is refused anyway."""
+    dtype = _NAMES.get(tensor.dtype)
+    sides = [side.size for side in tensor.tensor_shape.dim]
+    if dtype is None or tensor.tensor_content or len(sides) > MOST_DIMENSIONS or any(side < 0 for side in sides):
+        return 0
+    values, count = getattr(tensor, _FIELDS[dtype]), prod(sides)
+    if not values or len(values) >= count:
+        return 0
+    written = len(values[-1]) if dtype == "DT_STRING" else 0  # TensorFlow has a copy of each string
+    return int(count * (np.dtype(DTYPES[dtype][1]).itemsize + written))
+
+
+def _shaped(array: NDArray[Any], shape: tuple[int, ...], name: str) -> NDArray[Any]:
+    try:
+        return array.reshape(shape)
+    except ValueError:  # beside a side of 0, the others may be larger than NumPy can count
+        raise RequestError(f"Input {name!r}: the shape {list(shape)} is too large.") from None
 
 
 def _filled(values: Any, dtype: str, kind: np.dtype[Any], count: int, name: str) -> NDArray[Any]:

@@ -40,6 +40,7 @@ class Inspected:
     content_sha256: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
+    sketch: bytes = b""  # what near duplicates are searched by, where the input makes one
 
 
 def inspect_all(
@@ -100,7 +101,10 @@ class InspectionCache:
         """Return the outcome for a file, or None where there is none that can be trusted."""
         key = bytes.fromhex(sha256)
         value = self._store.get_many(scope, [key]).get(key)
-        return Inspected(sha256, **orjson.loads(value)) if value is not None else None
+        if value is None:
+            return None
+        told, _, sketch = value.partition(b"\n")  # JSON has none
+        return Inspected(sha256, **orjson.loads(told), sketch=sketch)
 
     def put(self, scope: str, outcome: Inspected) -> None:
         """Keep an outcome. It is written with others, at the latest by `flush`."""
@@ -109,7 +113,7 @@ class InspectionCache:
         value = {"content_sha256": outcome.content_sha256, "facts": dict(outcome.facts), "reason": outcome.reason}
         with self._lock:
             new = self._new.setdefault(scope, {})
-            new[bytes.fromhex(outcome.sha256)] = orjson.dumps(value)
+            new[bytes.fromhex(outcome.sha256)] = orjson.dumps(value) + b"\n" + outcome.sketch
             full = len(new) >= _FLUSH_EVERY
         if full:
             self.flush()
@@ -166,7 +170,8 @@ class _Inspector:
             return known
         try:
             facts = asdict(self._inspect(data))
-            outcome = Inspected(sha256, facts.pop("content_sha256"), facts)
+            facts["bytes"] = len(data)
+            outcome = Inspected(sha256, facts.pop("content_sha256"), facts, sketch=facts.pop("sketch", b""))
         except UnreadableInputError as error:
             outcome = Inspected(sha256, reason=str(error))
         if cache:

@@ -31,6 +31,8 @@ from PIL.WebPImagePlugin import WebPImageFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from noria.errors import UnreadableInputError
+from noria.inputs._image_sketch import SIDE, camera_of, measured, sketch_of
+from noria.inputs._image_sketch import open_sketches as open_sketches
 from noria.inputs._image_strangers import name_of_stranger
 from noria.inputs._image_variants import variants as variants  # offered by every member of the shelf
 
@@ -48,6 +50,7 @@ ARRAY_DTYPE: Final = "float32"
 MEDIA_TYPE: Final = "image/"
 AT_ONCE: Final = 1
 PREVIEW_SIDE: Final = 160
+SKETCH_SIDE: Final = SIDE
 PAD_GREY: Final = 127
 LARGE_PIXELS: Final = 25_000_000
 _large = threading.Lock()
@@ -81,6 +84,11 @@ class Facts:
     format: str  # JPEG, PNG, WEBP, BMP, GIF or TIFF
     mode: str  # Pillow's name for the file's pixel format: RGB, L, P, CMYK, I;16 …
     content_sha256: str  # of the size and the upright RGB pixels: the same pixels in another format are equal here
+    brightness: float  # the mean of grey, 0 to 255
+    contrast: float  # its deviation
+    sharpness: float  # of its Laplacian, in units of the contrast
+    camera: str  # maker and model as EXIF has them, or empty
+    sketch: bytes  # a small grey copy, for the search for near duplicates
 
 
 def inspect(data: bytes, settings: Settings) -> Facts:
@@ -94,8 +102,10 @@ def inspect(data: bytes, settings: Settings) -> Facts:
         file_format, mode = str(image.format), image.mode
         with _large_in_turn(image):
             orientation, _ = _load(image)
+            camera = camera_of(image)
             upright = _upright(image, orientation)
-            return Facts(*upright.size, file_format, mode, _hash_pixels(upright))
+            seen = *measured(upright), camera, sketch_of(upright)
+            return Facts(*upright.size, file_format, mode, _hash_pixels(upright), *seen)
 
 
 def read(data: bytes, settings: Settings) -> NDArray[np.uint8]:

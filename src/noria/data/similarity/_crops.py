@@ -1,0 +1,207 @@
+"""Which picture is a part of which: pairs of grey copies -> how alike the one is to the best window in the other.
+
+A window is searched by cross-correlation at several scales, straight and mirrored, then moved and resized in small
+steps. A part keeps its pixels' aspect, so the two pictures' aspects say how wide a window of a given height is.
+Source of the search: Lewis, "Fast template matching", Vision Interface 1995.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.data.similarity._looks import Grey, Looks, Pairs, measured_locally
+from noria.inputs.image import SKETCH_SIDE
+
+LIKELY = 0.5  # correlation of the first search below which a pair is let be
+_FIELD = 32  # pixels a side in the first search
+_SIZES = (30, 28, 26, 24, 22, 20, 18, 16)  # of the part in the field: it is half as long as the whole, or longer
+_SMALLEST = 10
+_ASPECT_STEP = 0.08  # aspects are taken as equal within it; a logarithm
+_FINE = 24  # pixels a side on which a window is moved about
+_MOVES = (1.5, 0.75, 0.4)  # pixels of the grey copy
+_AT_ONCE = 1024
+
+Float = NDArray[np.float32]
+
+
+@dataclass(eq=False, slots=True)
+class Windows:
+    """For each pair, where in the whole the part lies, in pixels of its grey copy: (p,) each."""
+
+    score: Float
+    middle_y: Float
+    middle_x: Float
+    height: Float
+    width: Float
+    mirrored: NDArray[np.bool_]
+
+    def of(self, chosen: NDArray[np.generic]) -> Windows:
+        fields = (self.score, self.middle_y, self.middle_x, self.height, self.width, self.mirrored)
+        return Windows(*(field[chosen] for field in fields))
+
+
+def likeness(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, looks: Looks) -> Float:
+    """Return (p,): how alike the second of each pair is to its window in the first, from 0; 0 where none is likely."""
+    scores = np.zeros(len(pairs), np.float32)
+    for start in range(0, len(pairs), _AT_ONCE):
+        some = pairs[start : start + _AT_ONCE]
+        windows = search(grey, aspects, some)
+        likely = np.flatnonzero(windows.score > LIKELY)
+        if likely.size:
+            found = fitted(grey, some[likely], windows.of(likely), _MOVES[:1])
+            good = np.flatnonzero(found.score > LIKELY)
+            likely = likely[good]
+            found = fitted(grey, some[likely], found.of(good), _MOVES[1:])
+            scores[start + likely] = np.maximum(_verdict(grey, some[likely], found, looks), 0)
+    return scores
+
+
+def search(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs) -> Windows:
+    """Return the best window of each pair on a coarse grid."""
+    wholes, whole_of = np.unique(pairs[:, 0], return_inverse=True)
+    field = measured_locally(_resized(grey[wholes], _FIELD, _FIELD))
+    spectra = np.fft.rfft2(field)
+    energy = np.pad(field * field, ((0, 0), (1, 0), (1, 0))).cumsum(axis=1).cumsum(axis=2)
+    best = Windows(*(np.zeros(len(pairs), np.float32) for _ in range(5)), np.zeros(len(pairs), np.bool_))
+    best.score -= 1
+    steps = np.round(np.log(aspects[pairs[:, 1]] / aspects[pairs[:, 0]]) / _ASPECT_STEP).astype(np.int64)
+    for step in np.unique(steps):
+        members = np.flatnonzero(steps == step)
+        parts = grey[pairs[members, 1]]
+        for height, width in _shapes(float(np.exp(step * _ASPECT_STEP))):
+            small = _resized(parts, height, width)
+            for mirrored in (False, True):
+                part = measured_locally(small[:, :, ::-1] if mirrored else small)
+                found = _correlated(part, spectra, energy, whole_of[members])
+                _keep_best(best, members, found, (height, width), mirrored)
+    return best
+
+
+def fitted(grey: Grey, pairs: Pairs, windows: Windows, moves: tuple[float, ...]) -> Windows:
+    """Move and resize each window in smaller and smaller steps, as long as the two become more alike."""
+    wholes, target = grey[pairs[:, 0]].astype(np.float32), _turned(grey[pairs[:, 1]], windows.mirrored)
+    wanted = _normal(measured_locally(_resized(target, _FINE, _FINE)))
+    best = windows.of(np.arange(len(pairs)))
+    best.score = _agreement(wholes, best, wanted)
+    for step in moves:
+        for _ in range(2):
+            for down, right, taller, wider in _directions(step):
+                tried = Windows(
+                    best.score, best.middle_y + down, best.middle_x + right,
+                    best.height + taller, best.width + wider, best.mirrored,
+                )  # fmt: skip
+                score = _agreement(wholes, tried, wanted)
+                better = score > best.score
+                for name in ("middle_y", "middle_x", "height", "width"):
+                    setattr(best, name, np.where(better, getattr(tried, name), getattr(best, name)))
+                best.score = np.where(better, score, best.score)
+    return best
+
+
+def _directions(step: float) -> list[tuple[float, float, float, float]]:
+    moves = [(1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 2, 2), (0, 0, 1, 0), (0, 0, 0, 1)]
+    return [tuple(sign * step * one for one in move) for move in moves for sign in (1, -1)]  # type: ignore[misc]
+
+
+def _shapes(ratio: float) -> list[tuple[int, int]]:
+    """Return heights and widths in the field of a part whose aspect is `ratio` times that of the whole."""
+    shapes = [(round(size / max(ratio, 1.0)), round(size * min(ratio, 1.0))) for size in _SIZES]
+    return [shape for shape in shapes if min(shape) >= _SMALLEST]
+
+
+def _correlated(
+    part: Float, spectra: NDArray[np.complex64], energy: Float, whole_of: NDArray[np.int64]
+) -> tuple[Float, NDArray[np.int64], NDArray[np.int64]]:
+    """Return the highest correlation of each part with a window of its whole, and the window's row and column."""
+    height, width = part.shape[1:]
+    part = part - part.mean(axis=(1, 2), keepdims=True)
+    length = np.sqrt(np.einsum("phw,phw->p", part, part))
+    product = np.fft.irfft2(spectra[whole_of] * np.conj(np.fft.rfft2(part, s=(_FIELD, _FIELD))), s=(_FIELD, _FIELD))
+    rows, columns = _FIELD - height + 1, _FIELD - width + 1
+    sums = energy[whole_of]
+    inside = sums[:, height:, width:] - sums[:, :-height, width:] - sums[:, height:, :-width]
+    inside = inside + sums[:, :-height, :-width]
+    scores = product[:, :rows, :columns] / (length[:, None, None] * np.sqrt(np.maximum(inside, 1e-3)) + 1e-6)
+    flat = scores.reshape(len(part), -1)
+    place = flat.argmax(axis=1)
+    return flat[np.arange(len(flat)), place].astype(np.float32), place // columns, place % columns
+
+
+def _keep_best(
+    best: Windows,
+    members: NDArray[np.int64],
+    found: tuple[Float, NDArray[np.int64], NDArray[np.int64]],
+    shape: tuple[int, int],
+    mirrored: bool,
+) -> None:
+    score, row, column = found
+    better = score > best.score[members]
+    chosen, scale, (height, width) = members[better], SKETCH_SIDE / _FIELD, shape
+    best.score[chosen] = score[better]
+    best.middle_y[chosen] = (row[better] + height / 2) * scale
+    best.middle_x[chosen] = (column[better] + width / 2) * scale
+    best.height[chosen], best.width[chosen] = height * scale, width * scale
+    best.mirrored[chosen] = mirrored
+
+
+def _agreement(wholes: Float, windows: Windows, wanted: Float) -> Float:
+    return np.einsum("pd,pd->p", _normal(measured_locally(_cut(wholes, windows, _FINE))), wanted)
+
+
+def _verdict(grey: Grey, pairs: Pairs, windows: Windows, looks: Looks) -> Float:
+    """How alike window and part look, the part as blurred as the window is."""
+    cut = _cut(grey[pairs[:, 0]].astype(np.float32), windows, SKETCH_SIDE)
+    part = _turned(grey[pairs[:, 1]], windows.mirrored).astype(np.float32)
+    sizes = np.clip(np.round((windows.height + windows.width) / 2), _SMALLEST, SKETCH_SIDE).astype(np.int64)
+    for size in np.unique(sizes):
+        some = np.flatnonzero(sizes == size)
+        small = _resized(part[some], size, size)
+        whole = np.full(len(some), size, np.float32)
+        everything = Windows(whole, whole / 2, whole / 2, whole, whole, windows.mirrored[some])
+        part[some] = _cut(small, everything, SKETCH_SIDE)
+    return looks.between(cut, part)
+
+
+def _turned(parts: Grey, mirrored: NDArray[np.bool_]) -> Grey:
+    return np.where(mirrored[:, None, None], parts[:, :, ::-1], parts)
+
+
+def _normal(values: Float) -> Float:
+    flat = values.reshape(len(values), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6), np.float32)
+
+
+def _cut(wholes: Float, windows: Windows, side: int) -> Float:
+    """Return (p, side, side): what lies in each window, between pixels by straight lines."""
+    count, rows, columns = wholes.shape
+    steps = (np.arange(2 * side, dtype=np.float32) + 0.5) / (2 * side) - 0.5
+    y = np.clip(windows.middle_y[:, None] + steps * windows.height[:, None] - 0.5, 0, rows - 1)
+    x = np.clip(windows.middle_x[:, None] + steps * windows.width[:, None] - 0.5, 0, columns - 1)
+    top, left = np.minimum(y.astype(np.int64), rows - 2), np.minimum(x.astype(np.int64), columns - 2)
+    down, right = (y - top)[:, :, None].astype(np.float32), (x - left)[:, None, :].astype(np.float32)
+    owner, top, left = np.arange(count)[:, None, None], top[:, :, None], left[:, None, :]
+    upper = wholes[owner, top, left] * (1 - right) + wholes[owner, top, left + 1] * right
+    lower = wholes[owner, top + 1, left] * (1 - right) + wholes[owner, top + 1, left + 1] * right
+    found = upper * (1 - down) + lower * down
+    return np.asarray(found.reshape(count, side, 2, side, 2).mean(axis=(2, 4)), np.float32)
+
+
+def _resized(grey: NDArray[np.generic], height: int, width: int) -> Float:
+    """Return (n, height, width): each pixel the mean of the area that it covers."""
+    rows, columns = _averaging(height, grey.shape[1]), _averaging(width, grey.shape[2])
+    return np.asarray(rows @ (grey.astype(np.float32) @ columns.T), np.float32)
+
+
+@cache
+def _averaging(count: int, size: int) -> Float:
+    """Return (count, size): which share of each of `size` pixels each of `count` pixels has."""
+    ends = np.linspace(0, size, count + 1)
+    pixels = np.arange(size)
+    shares = np.minimum(ends[1:, None], pixels + 1) - np.maximum(ends[:-1, None], pixels)
+    shares = np.clip(shares, 0, None)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float32)

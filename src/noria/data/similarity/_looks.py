@@ -1,0 +1,74 @@
+"""Small grey copies of pictures -> how alike two of them are, frame by frame, whatever their brightness.
+
+Each point is measured against its surroundings, which takes light, contrast and haze away; then against what the
+pictures of this dataset have in common (`_whitening`). Unrelated pictures come out near 0, copies near 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.data.similarity import _whitening
+from noria.data.similarity._whitening import Vectors, spread_over, unit
+
+_AROUND = 2  # pixels to each side that a point is measured against
+_NOISE = 4.0  # grey levels: what varies less is flat
+_AT_ONCE = 2048
+
+Grey = NDArray[np.uint8]
+Pairs = NDArray[np.int64]  # (p, 2)
+
+
+class Looks:
+    """How the pictures of one dataset look."""
+
+    def __init__(self, grey: Grey) -> None:
+        self._grey = grey
+        some = grey[spread_over(len(grey), _whitening.SAMPLE // 2)]
+        self._whitening = _whitening.fit(np.concatenate([_flat(some), _flat(some[:, :, ::-1])]))
+
+    def codes(self, *, mirrored: bool = False) -> Vectors:
+        """Return (n, K) of unit length: what near neighbours are searched with."""
+        parts = [self._whitening.codes(_flat(some[:, :, ::-1] if mirrored else some)) for some in _pieces(self._grey)]
+        return np.concatenate(parts)
+
+    def likeness(self, pairs: Pairs) -> Vectors:
+        """Return (p,) cosines of pairs: of the one with the other, or with its mirror image, whichever is higher."""
+        found = [np.zeros(0, np.float32)]
+        for some in np.array_split(pairs, max(1, -(-len(pairs) // _AT_ONCE))):
+            first, second = self._grey[some[:, 0]], self._grey[some[:, 1]]
+            found.append(np.maximum(self.between(first, second), self.between(first, second[:, :, ::-1])))
+        return np.concatenate(found)
+
+    def between(self, first: NDArray[np.generic], second: NDArray[np.generic]) -> Vectors:
+        """Return (p,) cosines of grey copies (p, side, side) with others."""
+        return np.einsum("pd,pd->p", self._whitening.full(_flat(first)), self._whitening.full(_flat(second)))
+
+
+def measured_locally(grey: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Return (n, h, w): each point less the mean around it, divided by the deviation there.
+
+    Source: Jarrett et al., "What is the best multi-stage architecture for object recognition?", ICCV 2009.
+    """
+    values = grey.astype(np.float32)
+    mean = _mean_around(values)
+    variance = np.maximum(_mean_around(values * values) - mean * mean, 0)
+    return np.asarray((values - mean) / np.sqrt(variance + np.float32(_NOISE**2)), np.float32)
+
+
+def _mean_around(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    size = 2 * _AROUND + 1
+    padded = np.pad(values, ((0, 0), (_AROUND, _AROUND), (_AROUND, _AROUND)), mode="edge")
+    height, width = values.shape[1:]
+    rows = sum(padded[:, start : start + height] for start in range(size))
+    return np.asarray(sum(rows[:, :, start : start + width] for start in range(size)) / size**2, np.float32)
+
+
+def _flat(grey: NDArray[np.generic]) -> Vectors:
+    values = measured_locally(grey).reshape(len(grey), -1)
+    return unit(values - values.mean(axis=1, keepdims=True))
+
+
+def _pieces(grey: Grey) -> list[Grey]:
+    return np.array_split(grey, max(1, -(-len(grey) // _AT_ONCE)))

@@ -1,0 +1,111 @@
+"""Which pictures are nearly the same: resized, compressed anew, cropped, mirrored, watermarked, brighter or darker.
+
+Copies of the whole frame are found by how their small grey copies look (`_looks`). Parts (`_crops`) are looked for
+among pictures whose features are near each other, where there are features: a network's, which know what a picture
+shows wherever it lies in the frame. Each candidate is verified; the threshold rises where the pictures of a dataset are
+alike by nature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.data.neighbours import Neighbours, candidate_pairs
+from noria.data.similarity import _crops, _whitening
+from noria.data.similarity._looks import Looks, Pairs
+from noria.data.similarity._whitening import Vectors, spread_over
+from noria.inputs.image import open_sketches
+
+THRESHOLD = 0.22  # of whole frames; unrelated photos come to 0.15 at most
+PART_THRESHOLD = 0.45  # of a window, which was the best of thousands
+_HIGHEST = 0.6
+_BACKGROUND = 1.7  # times the likeness that one of a thousand pairs exceeds by chance
+_CHANCE = 0.999
+_NEAREST, _NEAREST_FEATURES, _MANY = 5, 4, 40  # neighbours that are looked at; and of who has as many near copies
+_LIKELY = 0.25  # cosine of whitened vectors below which a pair is not looked at
+_DRAWN, _SEED = 20_000, 0
+
+Pair = tuple[int, int, float]
+
+
+def near_pairs(sketches: Sequence[bytes], features: Callable[[], Vectors | None] = lambda: None) -> list[Pair]:
+    """Return verified pairs (first, second, likeness) of near duplicates, enough of them to connect each group.
+
+    Args:
+        sketches: of pictures with different pixels, as `noria.inputs.image.inspect` makes them.
+        features: gives (n, D), or None where there is no network: then parts of pictures are not found.
+    """
+    if len(sketches) < 2:
+        return []
+    grey, aspects = open_sketches(sketches)
+    looks = Looks(grey)
+    straight, mirrored = looks.codes(), looks.codes(mirrored=True)
+    higher = _background(looks, len(grey))
+    found = _same_frame(looks, straight, mirrored, min(max(THRESHOLD, higher), _HIGHEST))
+    vectors = features()
+    if vectors is not None:
+        known = {(first, second) for first, second, _ in found}
+        pairs = np.array([pair for pair in _near_in_features(vectors) if pair not in known], np.int64).reshape(-1, 2)
+        found += _parts(grey, aspects, pairs, looks, min(max(PART_THRESHOLD, higher), 0.8))
+    return found
+
+
+def _same_frame(looks: Looks, straight: Vectors, mirrored: Vectors, threshold: float) -> list[Pair]:
+    index = Neighbours(straight)
+    pairs = np.concatenate([candidate_pairs(index, codes, _NEAREST) for codes in (straight, mirrored)])
+    found = _verified(looks, straight, mirrored, pairs, threshold)
+    # Who has as many copies as neighbours were looked at may have more; else a group could fall into pieces.
+    count = np.bincount(np.array([pair[:2] for pair in found], np.int64).ravel(), minlength=len(straight))
+    crowded = np.flatnonzero(count >= _NEAREST)
+    if crowded.size:
+        near = index.of(straight[crowded], _MANY + 1)
+        more = np.stack([np.repeat(crowded, near.shape[1]), near.ravel()], axis=1)
+        found += _verified(looks, straight, mirrored, more[more[:, 0] != more[:, 1]], threshold)
+    return sorted(set(found))
+
+
+def _verified(looks: Looks, straight: Vectors, mirrored: Vectors, pairs: Pairs, threshold: float) -> list[Pair]:
+    pairs = np.unique(np.sort(pairs, axis=1), axis=0)
+    first, second = pairs.T
+    either = np.maximum(_products(straight, first, straight, second), _products(straight, first, mirrored, second))
+    pairs = pairs[either > _LIKELY]
+    return _above(pairs, looks.likeness(pairs), threshold)
+
+
+def _parts(
+    grey: NDArray[np.uint8], aspects: NDArray[np.float64], pairs: Pairs, looks: Looks, threshold: float
+) -> list[Pair]:
+    likeness = [_crops.likeness(grey, aspects, some, looks) for some in (pairs, pairs[:, ::-1])]
+    return _above(pairs, np.maximum(*likeness), threshold)
+
+
+def _near_in_features(vectors: Vectors) -> list[tuple[int, int]]:
+    whitening = _whitening.fit(vectors[spread_over(len(vectors))])
+    codes = whitening.codes(vectors)
+    pairs = candidate_pairs(Neighbours(codes), codes, _NEAREST_FEATURES)
+    near = pairs[_products(codes, pairs[:, 0], codes, pairs[:, 1]) > _LIKELY]
+    return [(first, second) for first, second in near.tolist()]
+
+
+def _background(looks: Looks, count: int) -> float:
+    """Return the likeness that pairs of this dataset reach by nature."""
+    drawn = np.random.default_rng(_SEED).integers(0, count, (min(_DRAWN, count * count), 2))
+    likeness = looks.likeness(drawn[drawn[:, 0] != drawn[:, 1]])
+    return _BACKGROUND * float(np.quantile(likeness, _CHANCE)) if likeness.size else 0.0
+
+
+def _above(pairs: Pairs, likeness: Vectors, threshold: float) -> list[Pair]:
+    chosen = likeness >= threshold
+    return [
+        (first, second, round(min(score, 1.0), 3))
+        for (first, second), score in zip(pairs[chosen].tolist(), likeness[chosen].tolist(), strict=True)
+    ]
+
+
+def _products(one: Vectors, first: NDArray[np.int64], other: Vectors, second: NDArray[np.int64]) -> Vectors:
+    """Return (p,) products of rows, a piece at a time."""
+    pieces = np.array_split(np.arange(len(first)), max(1, len(first) // 65_536))
+    return np.concatenate([np.einsum("pd,pd->p", one[first[some]], other[second[some]]) for some in pieces])

@@ -46,7 +46,7 @@ def check(data: PathLike, *, config: Config | None = None, progress: Progress | 
 
     Args:
         data: a folder with a folder for each label, or a CSV, TSV or JSONL manifest `path,label[,split][,group]`, or a
-            table of texts and labels (also Parquet).
+            table of texts and labels (also Parquet). Decisions beside it are applied (`config.data.decisions`).
         config: by default that of the task whose reader recognises the data.
 
     Returns:
@@ -56,6 +56,7 @@ def check(data: PathLike, *, config: Config | None = None, progress: Progress | 
         DataError: there is nothing there that any reader knows.
     """
     from noria.artifacts.store import cache_folder
+    from noria.data import decisions
     from noria.data.check import InspectionCache
     from noria.data.check import check as check_data
 
@@ -71,6 +72,7 @@ def check(data: PathLike, *, config: Config | None = None, progress: Progress | 
             seed=config.seed,
             progress=progress or Silent(),
             cache=cache,
+            decisions=decisions.place(config.data.decisions, Path(data)),
         )
 
 

@@ -51,7 +51,7 @@ class _Record:
 class _Arranged:
     """What becomes of the inputs: examples with their sides, and what is set aside."""
 
-    records: Sequence[_Record]  # of the examples, before the split took leaks out
+    records: Sequence[_Record]  # all that are readable, labelled and wanted
     examples: tuple[Example, ...]
     set_aside: Mapping[str, Sequence[SetAside]]
     similar: Sequence[Sequence[str]]
@@ -197,13 +197,13 @@ def _arranged(
     """Take out what cannot be used or is not wanted, and split the rest."""
     set_aside = _set_aside_by_reader(listing, mended)
     candidates = [_tidy(candidate) for candidate in listing.candidates]
-    records = _without_unreadable(candidates, seen, mended.dropped, set_aside)
-    records, contradictions = _without_contradictions(records, mended.said, set_aside)
+    readable = _without_unreadable(candidates, seen, mended.dropped, set_aside)
+    records, contradictions = _without_contradictions(readable, mended.said, set_aside)
     similar = similarity(_contents(listing, records))
     nearly = _near_duplicates(records, similar)
     units = _units(records, similar, mended.ties)
     kept, units = _without_leaks(records, units, set_aside)
-    return _Arranged(records, _split(kept, units, split, seed), set_aside, nearly, contradictions)
+    return _Arranged(readable, _split(kept, units, split, seed), set_aside, nearly, contradictions)
 
 
 def _set_aside_by_reader(listing: Listing, mended: Mended) -> defaultdict[str, list[SetAside]]:

@@ -20,7 +20,7 @@ from typing import Literal, get_args
 
 from noria.artifacts.dataset import nfc, tidy_label
 from noria.artifacts.files import MIB
-from noria.errors import DataError, NoriaError, nearest_name
+from noria.errors import ConfigError, DataError, NoriaError, nearest_name
 
 Verdict = Literal["keep", "drop", "relabel", "same", "undo"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -92,6 +92,20 @@ def place(setting: str, data: Path) -> Path | None:
         f"There is no file of decisions {setting!r}. `noria check DATA --decisions FILE --page` begins one; `none` is "
         "for no decisions."
     )
+
+
+def place_to_write(setting: str, data: Path) -> Path:
+    """Return the file that decisions about the data are to be written to.
+
+    Raises:
+        ConfigError: none is wanted, or it could not be written.
+    """
+    if setting == "none":
+        raise ConfigError("Answers need a file of decisions, and the setting data.decisions says none.")
+    path = default_place(data) if setting == "auto" else Path(setting)
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigError(f"The decisions cannot be written to {path}. Choose another place with --decisions FILE.")
+    return path
 
 
 def read(path: Path) -> Log:

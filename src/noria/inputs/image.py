@@ -48,6 +48,7 @@ ARRAY_DTYPE: Final = "float32"
 MEDIA_TYPE: Final = "image/"
 AT_ONCE: Final = 1
 PREVIEW_SIDE: Final = 160
+CLOSE_UP_SIDE: Final = 1280
 PAD_GREY: Final = 127
 LARGE_PIXELS: Final = 25_000_000
 _large = threading.Lock()
@@ -134,6 +135,11 @@ def array_shape(settings: Settings) -> tuple[int | None, ...]:
 def preview(data: bytes) -> bytes:
     """Return a thumbnail for a report, as JPEG."""
     return encode_preview(data, PREVIEW_SIDE)
+
+
+def close_up(data: bytes) -> bytes:
+    """Return a picture large enough to be judged by a person, as JPEG."""
+    return encode_preview(data, CLOSE_UP_SIDE)
 
 
 def encode_preview(data: bytes, side: int) -> bytes:

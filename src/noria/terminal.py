@@ -37,11 +37,11 @@ class Page(Protocol):
 def show_page(page: Page, *, open_browser: bool) -> None:
     """Say where a page is, and serve it until Ctrl-C."""
     console = stderr_console()
-    console.print(Text(f"Open {page.url}"))
-    console.print(Text("Ctrl-C ends it.", style="dim"))
-    if open_browser:
-        webbrowser.open(page.url)
     with suppress(KeyboardInterrupt):
+        console.print(Text(f"Open {page.url}"))
+        console.print(Text("Ctrl-C ends it.", style="dim"))
+        if open_browser:
+            webbrowser.open(page.url)
         page.serve()
     console.print(Text(page.close()))
 

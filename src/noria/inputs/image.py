@@ -156,7 +156,7 @@ def encode_preview(data: bytes, side: int) -> bytes:
         preview = _upright(image, orientation)
         preview.thumbnail((side, side))
         target = io.BytesIO()
-        preview.save(target, "JPEG", quality=80)
+        preview.save(target, "JPEG", quality=80, comment=b"")  # else Pillow copies that of the file
         return target.getvalue()
 
 

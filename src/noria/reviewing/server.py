@@ -72,7 +72,7 @@ class ReviewServer:
         """Let go of the port once an answer that is being written is on the disk; say how many lie where."""
         self._server.server_close()
         answers = self.review.close()
-        if not answers:
+        if not answers and not self.review.place.exists():
             return "No answers; nothing was written."
         noun = "answer" if answers == 1 else "answers"
         return f"{answers:,} {noun} in {self.review.place}; the next check or training applies them."

@@ -306,7 +306,8 @@ function queue(act) {
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || !state || document.querySelector("dialog[open]")) return;
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!state || document.querySelector("dialog[open]")) return;
   if (event.key === "Tab") {
     event.preventDefault();
     queue(() => choose(finding + (event.shiftKey ? -1 : 1)));
@@ -317,6 +318,7 @@ document.addEventListener("keydown", (event) => {
   const name = keys[typed ? event.key.toLowerCase() : event.code.replace("Key", "").toLowerCase()];
   if (!name) return;
   event.preventDefault();
+  if (event.repeat && name !== "next" && name !== "previous") return; // a key that is held down answers once
   queue(async () => {
     if (!document.querySelector("dialog[open]")) await acts[name]();
   });

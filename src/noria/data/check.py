@@ -94,26 +94,16 @@ def check(
             is a finding.
         ConfigError: the ratios are impossible.
     """
+    progress = progress or Silent()
     log = decisions_file.read(decisions) if decisions is not None else None
     row = plugins.load("noria.tasks", task)
     reader = find_reader(path, reader, task)
     columns = columns or Columns()
     listing = read_listing(path, reader, columns)
-    module = plugins.load("noria.inputs", row.INPUT)
-    seen = inspect_all(
-        listing.contents if listing.contents is not None else [listing.root / one.path for one in listing.candidates],
-        partial(module.inspect, settings=settings),
-        scope=f"{decoder(module)} {settings.model_dump_json(exclude=_SHAPING)}",
-        workers=workers,
-        progress=progress or Silent(),
-        cache=cache,
-    )
+    seen = _inspected(listing, row.INPUT, settings, workers, progress, cache)
+    mended = _mended(log, listing, seen, progress)
     similarity = plugins.load("noria.data.similarity", row.SIMILARITY).groups
     arrange = partial(_arranged, seen=seen, similarity=similarity, split=split, seed=seed)
-    mended = Mended()
-    if log is not None:
-        mended = mend(log, _known(listing, seen))
-        (progress or Silent()).note(f"decisions: {log.path}: {decisions_file.summary(mended.counts)}")
     before = arrange(listing, mended=Mended()).examples if mended.changes else None
     listing = _relabelled(listing, mended)
     arranged = arrange(listing, mended=mended)
@@ -164,6 +154,34 @@ def reopened(dataset: Dataset) -> Dataset:
             "longer in it. Restore it, or train again on what there is now."
         )
     return replace(dataset, contents=ByHash(texts, found))
+
+
+def _inspected(
+    listing: Listing,
+    name: str,
+    settings: BaseModel,
+    workers: int | None,
+    progress: Progress,
+    cache: InspectionCache | None,
+) -> list[Inspected]:
+    """Open each candidate once."""
+    module = plugins.load("noria.inputs", name)
+    return inspect_all(
+        listing.contents if listing.contents is not None else [listing.root / one.path for one in listing.candidates],
+        partial(module.inspect, settings=settings),
+        scope=f"{decoder(module)} {settings.model_dump_json(exclude=_SHAPING)}",
+        workers=workers,
+        progress=progress,
+        cache=cache,
+    )
+
+
+def _mended(log: decisions_file.Log | None, listing: Listing, seen: Sequence[Inspected], progress: Progress) -> Mended:
+    if log is None:
+        return Mended()
+    mended = mend(log, _known(listing, seen))
+    progress.note(f"decisions: {log.path}: {decisions_file.summary(mended.counts)}")
+    return mended
 
 
 def _known(listing: Listing, seen: Sequence[Inspected]) -> list[Known]:

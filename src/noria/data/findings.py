@@ -48,7 +48,7 @@ _SET_ASIDE: Mapping[str, tuple[Severity, str, str]] = {
     "conflicting_labels": (
         "warning",
         "{n}, the same as one with another label: nobody knows which is right, so none is used.",
-        "Delete the wrong copies.",
+        "Say which is right (noria check DATA --page), or delete the wrong copies.",
     ),
     "dropped": ("info", "{n} left out, as decisions say.", ""),
     "empty_text": ("warning", "{n} without a text.", "Look at the rows: was the table cut or badly quoted?"),

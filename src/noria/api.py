@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from noria.artifacts.dataset import Dataset
     from noria.exporting.verify import Verification
     from noria.inference.predictor import Input, Predictor
+    from noria.reviewing.server import ReviewServer
     from noria.training.clock import Clock
     from noria.training.job import Job
 
-__all__ = ["check", "evaluate", "explain", "export", "open_bundle", "open_run", "predict", "train", "verify"]
+__all__ = ["check", "evaluate", "explain", "export", "open_bundle", "open_run", "predict", "review", "train", "verify"]
 
 PathLike = str | Path
 RUNS = Path("runs")
@@ -46,7 +47,7 @@ def check(data: PathLike, *, config: Config | None = None, progress: Progress | 
 
     Args:
         data: a folder with a folder for each label, or a CSV, TSV or JSONL manifest `path,label[,split][,group]`, or a
-            table of texts and labels (also Parquet).
+            table of texts and labels (also Parquet). Decisions beside it are applied (`config.data.decisions`).
         config: by default that of the task whose reader recognises the data.
 
     Returns:
@@ -55,23 +56,35 @@ def check(data: PathLike, *, config: Config | None = None, progress: Progress | 
     Raises:
         DataError: there is nothing there that any reader knows.
     """
-    from noria.artifacts.store import cache_folder
-    from noria.data.check import InspectionCache
-    from noria.data.check import check as check_data
+    from noria.data import decisions
 
     config = resolved(config or load_config(data=Path(data)))
-    with InspectionCache(cache_folder() / "inspections.sqlite") as cache:
-        return check_data(
-            Path(data),
-            settings=config.input,
-            task=config.task,
-            reader=config.data.reader,
-            columns=config.data.columns,
-            split=config.data.split,
-            seed=config.seed,
-            progress=progress or Silent(),
-            cache=cache,
-        )
+    return _checked(Path(data), config, progress, decisions.place(config.data.decisions, Path(data)))
+
+
+def review(
+    data: PathLike, *, config: Config | None = None, progress: Progress | None = None
+) -> tuple[Dataset, ReviewServer]:
+    """Check data as `check` does, and make the page on which the findings are answered.
+
+    Returns:
+        The dataset, and a server that answers at its `url` once `serve` is called. Answers go to the decisions file.
+
+    Raises:
+        DataError: there is nothing there that any reader knows.
+        ConfigError: there is no place for the decisions.
+    """
+    from noria.data import decisions
+    from noria.reviewing.review import Review
+    from noria.reviewing.server import ReviewServer
+
+    config = resolved(config or load_config(data=Path(data)))
+    place = decisions.place_to_write(config.data.decisions, Path(data))
+    dataset = _checked(Path(data), config, progress, place if place.exists() else None)
+    before = dataset if dataset.decisions is None else _checked(Path(data), config, progress, None)
+    module = plugins.load("noria.inputs", plugins.load("noria.tasks", config.task).INPUT)
+    texts = module.MEDIA_TYPE.startswith("text/")
+    return dataset, ReviewServer(Review(dataset, before, place, module.close_up, texts=texts))
 
 
 def train(
@@ -270,6 +283,26 @@ def explain(
     parts_of = _open_parts(opened)
     predictor = Predictor(opened, runtime=runtime)
     return (_explained(predictor, parts_of, one) for one in _found(opened, inputs))
+
+
+def _checked(data: Path, config: Config, progress: Progress | None, decisions: Path | None) -> Dataset:
+    from noria.artifacts.store import cache_folder
+    from noria.data.check import InspectionCache
+    from noria.data.check import check as check_data
+
+    with InspectionCache(cache_folder() / "inspections.sqlite") as cache:
+        return check_data(
+            data,
+            settings=config.input,
+            task=config.task,
+            reader=config.data.reader,
+            columns=config.data.columns,
+            split=config.data.split,
+            seed=config.seed,
+            progress=progress or Silent(),
+            cache=cache,
+            decisions=decisions,
+        )
 
 
 def _told(dataset: Dataset) -> str:

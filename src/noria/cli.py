@@ -22,7 +22,7 @@ from noria import operating
 from noria.errors import ConfigError, NoriaError, UnknownNameError
 from noria.standard_output import say, say_line, write, written
 from noria.tables import classes_table, dataset_table, findings_table, new_table, runtimes_table, visible
-from noria.terminal import TerminalProgress, stderr_console
+from noria.terminal import TerminalProgress, show_page, stderr_console
 
 if TYPE_CHECKING:
     from noria.artifacts.bundle import Bundle
@@ -99,6 +99,14 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file, 
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, e.g. training.epochs=20.")
 ]
+Decisions = Annotated[
+    str | None,
+    typer.Option(
+        "--decisions",
+        metavar="FILE|none",
+        help="What was decided about inputs. \\[default: DATA.decisions.csv beside DATA]",
+    ),
+]
 Seed = Annotated[int | None, typer.Option(help="Same seed, same data, same versions: same model.")]
 Runtime = Annotated[str | None, typer.Option(help="litert, litert_int8, openvino, openvino_int8, savedmodel, keras.")]
 
@@ -164,6 +172,11 @@ def check(
         list[str] | None,
         typer.Option("--fail-on", metavar="KIND", help="Exit with 1 where there is a finding of this kind (or: any)."),
     ] = None,
+    decisions: Decisions = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="Answer the findings one by one in a browser, on this machine only.")
+    ] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="With --page: open the browser.")] = False,
     seed: Seed = None,
     settings: Settings = None,
     config: ConfigFile = None,
@@ -180,8 +193,13 @@ def check(
     wanted = {kind.strip() for given in fail_on or () for kind in given.split(",")}
     for kind in sorted(wanted - KINDS - {"any"}):
         raise UnknownNameError("kind of finding", kind, {*KINDS, "any"})
-    loaded = load_config(config, settings or (), data=data, seed=seed, data__text=text, data__label=label)
-    dataset = api.check(data, config=loaded, progress=_progress(quiet))
+    given = {"seed": seed, "data__text": text, "data__label": label, "data__decisions": decisions}
+    loaded = load_config(config, settings or (), data=data, **given)
+    server = None
+    if page or open_page:
+        dataset, server = api.review(data, config=loaded, progress=_progress(quiet))
+    else:
+        dataset = api.check(data, config=loaded, progress=_progress(quiet))
     findings = [asdict(finding) for finding in dataset.findings]
     facts = {
         "data": str(data),
@@ -189,10 +207,13 @@ def check(
         "labels": list(dataset.labels),
         "splits": dataset.counts(),
         "fingerprint": dataset.fingerprint,
+        "decisions": dataset.decisions,
         "findings": findings,
         "set_aside": [asdict(one) for one in dataset.set_aside],
     }
     say(as_json, facts, dataset_table(dataset), findings_table(findings))
+    if server is not None:
+        show_page(server, open_browser=open_page)
     if failed := sorted({finding["kind"] for finding in findings if wanted & {finding["kind"], "any"}}):
         raise NoriaError(f"Found, as --fail-on asked: {', '.join(failed)}.")
 
@@ -202,6 +223,7 @@ def train(
     data: Data,
     text: TextColumn = None,
     label: LabelColumn = None,
+    decisions: Decisions = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. \\[default: runs/NAME]")] = None,
     strategy: Annotated[
         str | None, typer.Option(help="frozen, linear, scratch or pooled. \\[default: the model's own]")
@@ -235,6 +257,7 @@ def train(
         model__name=model,
         data__text=text,
         data__label=label,
+        data__decisions=decisions,
     )
     command = shlex.join(["noria", *sys.argv[1:]])
     run = api.train(data, out, config=loaded, progress=_progress(quiet), command=command)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
+import webbrowser
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -20,6 +22,28 @@ def stderr_console() -> Console:
     terminal = sys.stderr.isatty()
     stream = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace") if terminal else sys.stderr
     return Console(file=stream, stderr=not terminal, highlight=False, soft_wrap=True)
+
+
+class Page(Protocol):
+    """What `show_page` shows."""
+
+    url: str
+
+    def serve(self) -> None: ...
+
+    def close(self) -> str: ...
+
+
+def show_page(page: Page, *, open_browser: bool) -> None:
+    """Say where a page is, and serve it until Ctrl-C."""
+    console = stderr_console()
+    with suppress(KeyboardInterrupt):
+        console.print(Text(f"Open {page.url}"))
+        console.print(Text("Ctrl-C ends it.", style="dim"))
+        if open_browser:
+            webbrowser.open(page.url)
+        page.serve()
+    console.print(Text(page.close()))
 
 
 class TerminalProgress:

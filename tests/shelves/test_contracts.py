@@ -82,6 +82,7 @@ def test_an_input_reads_a_good_example_and_refuses_a_bad_one(name: str) -> None:
     assert read(good).any()
     assert module.inspect(good, settings).content_sha256 == module.inspect(good, settings).content_sha256
     assert 0 < len(module.preview(good)) < 10_000
+    assert type(module.close_up(good)) is type(module.preview(good))
     for _ending, _note, variant in module.variants(good):
         assert module.inspect(variant, settings)
     for bad in BAD[name]:

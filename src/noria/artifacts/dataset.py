@@ -46,6 +46,8 @@ class Dataset:
     seed: int = 0
     ratios: tuple[float, float, float] = (3, 1, 1)  # train : validation : test
     origin: Mapping[str, Any] | None = None  # path, reader, columns, and whether its inputs are cells
+    # The decisions file that was applied: its path, SHA-256, counts, and the fingerprint of the dataset without it.
+    decisions: Mapping[str, Any] | None = None
     # Inputs that are no files of their own, by the SHA-256 of their bytes: the cells of a table. They are not saved.
     contents: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
 
@@ -55,13 +57,7 @@ class Dataset:
 
         Not over the root, times or the order on disk: the same folder has the same fingerprint wherever it lies.
         """
-        rows = (
-            orjson.dumps([nfc(one.path), one.sha256, one.label, one.split, one.group]) + b"\n" for one in self.examples
-        )
-        digest = hashlib.sha256(FINGERPRINT)
-        for row in sorted(rows):
-            digest.update(row)
-        return digest.hexdigest()
+        return fingerprint(self.examples)
 
     @cached_property
     def label_index(self) -> Mapping[str, int]:
@@ -151,6 +147,7 @@ class Dataset:
                 seed=index["seed"],
                 ratios=tuple(index["ratios"]),
                 origin=index.get("origin"),
+                decisions=index.get("decisions"),
             )
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"{folder} is damaged: {error}. Train again to make it anew.") from error
@@ -174,8 +171,18 @@ class Dataset:
             "seed": self.seed,
             "ratios": self.ratios,
             "origin": None if self.origin is None else dict(self.origin),
+            "decisions": None if self.decisions is None else dict(self.decisions),
             "fingerprint": self.fingerprint,
         }
+
+
+def fingerprint(examples: Iterable[Example]) -> str:
+    """Return the fingerprint of a dataset of these examples, in whatever order."""
+    rows = (orjson.dumps([nfc(one.path), one.sha256, one.label, one.split, one.group]) + b"\n" for one in examples)
+    digest = hashlib.sha256(FINGERPRINT)
+    for row in sorted(rows):
+        digest.update(row)
+    return digest.hexdigest()
 
 
 def nfc(text: str) -> str:

@@ -9,22 +9,25 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import PIL
 from pydantic import BaseModel
 
 from noria import plugins
-from noria.artifacts.dataset import Dataset, nfc, tidy_label
-from noria.contracts import Candidate, Example, Progress, SetAside, Silent
+from noria.artifacts.dataset import Dataset, fingerprint, nfc, tidy_label
+from noria.contracts import Candidate, Example, Progress, SetAside, Silent, Suspect
+from noria.data import decisions as decisions_file
 from noria.data.cells import ByHash, Chosen
 from noria.data.duplicates import exact_duplicates, join, members
-from noria.data.findings import KINDS, findings
+from noria.data.findings import KINDS, findings, ranked
 from noria.data.inspection import Inspected, InspectionCache, inspect_all
+from noria.data.mending import Known, Mended, mend, without_answered
 from noria.data.readers import Columns, Listing, find_reader
 from noria.data.readers import read as read_listing
 from noria.data.split import STRICTEST, Item, Ratios, assign
@@ -44,6 +47,17 @@ class _Record:
     seen: Inspected
 
 
+@dataclass(frozen=True, slots=True)
+class _Arranged:
+    """What becomes of the inputs: examples with their sides, and what is set aside."""
+
+    records: Sequence[_Record]  # all that are readable, labelled and wanted
+    examples: tuple[Example, ...]
+    set_aside: Mapping[str, Sequence[SetAside]]
+    similar: Sequence[Sequence[str]]
+    contradictions: Sequence[Suspect]
+
+
 def check(
     path: Path,
     *,
@@ -57,6 +71,7 @@ def check(
     progress: Progress | None = None,
     cache: InspectionCache | None = None,
     task: str = "image_classification",
+    decisions: Path | None = None,
 ) -> Dataset:
     """Read, check and split labelled inputs. The files are neither copied nor changed.
 
@@ -72,43 +87,38 @@ def check(
         progress: is told of every file.
         cache: outcomes of earlier checks.
         task: a member of the shelf `noria.tasks`: names the readers, the input and the search for near duplicates.
+        decisions: a file of decisions (`noria.data.decisions`), to be applied; one that is not there has none.
 
     Raises:
-        DataError: the path cannot be read as labelled data at all. Anything less is a finding.
+        DataError: the path cannot be read as labelled data at all, or the decisions are no such file. Anything less
+            is a finding.
         ConfigError: the ratios are impossible.
     """
+    progress = progress or Silent()
+    log = decisions_file.read(decisions) if decisions is not None else None
     row = plugins.load("noria.tasks", task)
     reader = find_reader(path, reader, task)
     columns = columns or Columns()
     listing = read_listing(path, reader, columns)
-    set_aside: defaultdict[str, list[SetAside]] = defaultdict(list)
-    for kind, ones in listing.set_aside.items():
-        set_aside[kind].extend(ones)
-    candidates = [_tidy(candidate) for candidate in listing.candidates]
-    module = plugins.load("noria.inputs", row.INPUT)
-    seen = inspect_all(
-        listing.contents if listing.contents is not None else [listing.root / one.path for one in candidates],
-        partial(module.inspect, settings=settings),
-        scope=f"{decoder(module)} {settings.model_dump_json(exclude=_SHAPING)}",
-        workers=workers,
-        progress=progress or Silent(),
-        cache=cache,
+    seen = _inspected(listing, row.INPUT, settings, workers, progress, cache)
+    mended = _mended(log, listing, seen, progress)
+    similarity = plugins.load("noria.data.similarity", row.SIMILARITY).groups
+    arrange = partial(_arranged, seen=seen, similarity=similarity, split=split, seed=seed)
+    before = arrange(listing, mended=Mended()).examples if mended.changes else None
+    listing = _relabelled(listing, mended)
+    arranged = arrange(listing, mended=mended)
+    found = findings(
+        listing, arranged.set_aside, arranged.examples, arranged.similar, min_per_class, arranged.contradictions
     )
-    records = _without_unreadable(candidates, seen, set_aside)
-    records = _without_contradictions(records, set_aside)
-    similar = plugins.load("noria.data.similarity", row.SIMILARITY).groups(_contents(listing, records))
-    nearly = _near_duplicates(records, similar)
-    units = _units(records, similar)
-    records, units = _without_leaks(records, units, set_aside)
-    examples = _split(records, units, split, seed)
+    examples = arranged.examples
     return Dataset(
         name=_name(path),
         root=listing.root.absolute(),
         task=task,
         labels=tuple(sorted({example.label for example in examples})),
         examples=examples,
-        set_aside=tuple(sorted((one for ones in set_aside.values() for one in ones), key=lambda one: one.path)),
-        findings=findings(listing, set_aside, examples, nearly, min_per_class),
+        set_aside=tuple(sorted((one for ones in arranged.set_aside.values() for one in ones), key=_by_path)),
+        findings=ranked([*without_answered(found, mended), *mended.findings]),
         settings=settings.model_dump(mode="json"),
         seed=seed,
         ratios=split,
@@ -118,7 +128,8 @@ def check(
             "columns": asdict(columns),
             "cells": listing.contents is not None,
         },
-        contents=_by_hash(listing, records),
+        contents=_by_hash(listing, arranged.records),
+        decisions=_told(log, mended, fingerprint(examples if before is None else before)),
     )
 
 
@@ -145,6 +156,96 @@ def reopened(dataset: Dataset) -> Dataset:
     return replace(dataset, contents=ByHash(texts, found))
 
 
+def _inspected(
+    listing: Listing,
+    name: str,
+    settings: BaseModel,
+    workers: int | None,
+    progress: Progress,
+    cache: InspectionCache | None,
+) -> list[Inspected]:
+    """Open each candidate once."""
+    module = plugins.load("noria.inputs", name)
+    return inspect_all(
+        listing.contents if listing.contents is not None else [listing.root / one.path for one in listing.candidates],
+        partial(module.inspect, settings=settings),
+        scope=f"{decoder(module)} {settings.model_dump_json(exclude=_SHAPING)}",
+        workers=workers,
+        progress=progress,
+        cache=cache,
+    )
+
+
+def _mended(log: decisions_file.Log | None, listing: Listing, seen: Sequence[Inspected], progress: Progress) -> Mended:
+    if log is None:
+        return Mended()
+    mended = mend(log, _known(listing, seen))
+    progress.note(f"decisions: {log.path}: {decisions_file.summary(mended.counts)}")
+    return mended
+
+
+def _known(listing: Listing, seen: Sequence[Inspected]) -> list[Known]:
+    """All that decisions can be about: the candidates, then what the reader has set aside."""
+    found = [
+        Known(one.path, inspected.sha256, tidy_label(one.label))
+        for one, inspected in zip(listing.candidates, seen, strict=True)
+    ]
+    return found + [Known(one.path, one.sha256) for ones in listing.set_aside.values() for one in ones]
+
+
+def _relabelled(listing: Listing, mended: Mended) -> Listing:
+    if not mended.labels:
+        return listing
+    candidates = list(listing.candidates)
+    for place, label in mended.labels.items():
+        if place < len(candidates):
+            candidates[place] = replace(candidates[place], label=label)
+    return replace(listing, candidates=candidates)
+
+
+def _arranged(
+    listing: Listing,
+    *,
+    seen: Sequence[Inspected],
+    mended: Mended,
+    similarity: Callable[[Sequence[bytes | None]], Sequence[int]],
+    split: Ratios,
+    seed: int,
+) -> _Arranged:
+    """Take out what cannot be used or is not wanted, and split the rest."""
+    set_aside = _set_aside_by_reader(listing, mended)
+    candidates = [_tidy(candidate) for candidate in listing.candidates]
+    readable = _without_unreadable(candidates, seen, mended.dropped, set_aside)
+    records, contradictions = _without_contradictions(readable, mended.said, set_aside)
+    similar = similarity(_contents(listing, records))
+    nearly = _near_duplicates(records, similar)
+    units = _units(records, similar, mended.ties)
+    kept, units = _without_leaks(records, units, set_aside)
+    return _Arranged(readable, _split(kept, units, split, seed), set_aside, nearly, contradictions)
+
+
+def _set_aside_by_reader(listing: Listing, mended: Mended) -> defaultdict[str, list[SetAside]]:
+    found: defaultdict[str, list[SetAside]] = defaultdict(list)
+    place = len(listing.candidates)
+    for kind, ones in listing.set_aside.items():
+        for one in ones:
+            reason = mended.dropped.get(place)
+            found["dropped" if reason else kind].append(replace(one, reason=reason) if reason else one)
+            place += 1
+    return found
+
+
+def _told(log: decisions_file.Log | None, mended: Mended, before: str) -> dict[str, Any] | None:
+    """What the dataset's index says of decisions: which file, what it did, and the fingerprint without it."""
+    if log is None:
+        return None
+    return {"file": str(log.path.absolute()), "sha256": log.sha256, "counts": dict(mended.counts), "from": before}
+
+
+def _by_path(one: SetAside) -> str:
+    return one.path
+
+
 def _name(path: Path) -> str:
     absolute = Path(os.path.abspath(path))  # noqa: PTH100 - unlike Path.absolute it resolves "..", unlike resolve no link
     return absolute.stem if path.is_file() else absolute.name or "data"
@@ -165,10 +266,16 @@ def decoder(module: ModuleType) -> str:
 
 
 def _without_unreadable(
-    candidates: Sequence[Candidate], seen: Sequence[Inspected], set_aside: dict[str, list[SetAside]]
+    candidates: Sequence[Candidate],
+    seen: Sequence[Inspected],
+    dropped: Mapping[int, str],
+    set_aside: dict[str, list[SetAside]],
 ) -> list[_Record]:
     records = []
     for place, (candidate, one) in enumerate(zip(candidates, seen, strict=True)):
+        if place in dropped:
+            set_aside["dropped"].append(SetAside(candidate.path, dropped[place], one.sha256))
+            continue
         reason = one.reason or ("" if candidate.label else "the name of its class is empty")
         if not reason:
             records.append(_Record(place, candidate, one))
@@ -192,22 +299,35 @@ def _by_hash(listing: Listing, records: Sequence[_Record]) -> Mapping[str, bytes
     return ByHash(listing.contents, {record.seen.sha256 or "": record.place for record in records})
 
 
-def _without_contradictions(records: Sequence[_Record], set_aside: dict[str, list[SetAside]]) -> list[_Record]:
-    """Leave out every copy of what carries two labels."""
+def _without_contradictions(
+    records: Sequence[_Record], said: Mapping[int, int], set_aside: dict[str, list[SetAside]]
+) -> tuple[list[_Record], list[Suspect]]:
+    """Leave out every copy of what carries two labels, or, where a person said which label is right, the others."""
     wrong = set()
+    suspects = []
     for group in members(_duplicates(records)):
         labels = {records[index].candidate.label for index in group}
         if len(labels) < 2:
             continue
-        wrong.update(group)
+        right = max(group, key=lambda index: said.get(records[index].place, -1))
+        decided = records[right].place in said
         for index in group:
-            record = records[index]
-            other = next(
-                records[one].candidate for one in group if records[one].candidate.label != record.candidate.label
+            candidate = records[index].candidate
+            if decided and candidate.label == records[right].candidate.label:
+                continue
+            wrong.add(index)
+            other = (
+                records[right].candidate
+                if decided
+                else next(one for one in (records[i].candidate for i in group) if one.label != candidate.label)
             )
-            reason = f"labelled {record.candidate.label}, but {other.path} is the same, labelled {other.label}"
-            set_aside["conflicting_labels"].append(SetAside(record.candidate.path, reason, record.seen.sha256))
-    return [record for index, record in enumerate(records) if index not in wrong]
+            reason = f"labelled {candidate.label}, but {other.path} is the same, labelled {other.label}"
+            kind = "dropped" if decided else "conflicting_labels"
+            reason += ", which a decision says is right" if decided else ""
+            set_aside[kind].append(SetAside(candidate.path, reason, records[index].seen.sha256))
+            if not decided:
+                suspects.append(Suspect(candidate.path, candidate.label, other=other.path))
+    return [record for index, record in enumerate(records) if index not in wrong], suspects
 
 
 def _duplicates(records: Sequence[_Record]) -> list[int]:
@@ -216,10 +336,19 @@ def _duplicates(records: Sequence[_Record]) -> list[int]:
     )
 
 
-def _units(records: Sequence[_Record], similar: Sequence[int]) -> list[int]:
-    """What must stay on one side: copies, near copies, and members of one group."""
+def _units(records: Sequence[_Record], similar: Sequence[int], ties: Sequence[tuple[int, int]]) -> list[int]:
+    """What must stay on one side: copies, near copies, members of one group, and what was said to be the same."""
+    tied: defaultdict[int, list[tuple[str, int]]] = defaultdict(list)
+    for number, tie in enumerate(ties):
+        for place in tie:
+            tied[place].append(("tie", number))
     return join(
-        (("copy", copy), ("similar", near), *((("group", group),) if (group := record.candidate.group) else ()))
+        (
+            ("copy", copy),
+            ("similar", near),
+            *((("group", group),) if (group := record.candidate.group) else ()),
+            *tied.get(record.place, ()),
+        )
         for record, copy, near in zip(records, _duplicates(records), similar, strict=True)
     )
 

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from noria.artifacts.dataset import nfc, obstacles, tidy_label
-from noria.contracts import SPLITS, Example, Finding, SetAside
+from noria.contracts import SPLITS, Example, Finding, SetAside, Suspect
 from noria.data.duplicates import exact_duplicates, members
+from noria.data.mending import KINDS as OF_DECISIONS
 from noria.data.readers import Listing
 
-__all__ = ["KINDS", "findings"]
+__all__ = ["KINDS", "findings", "ranked"]
 
 _SHOWN = 20  # examples named in a finding; all of them stand in the set-aside list
 _IMBALANCE = 10.0  # largest class / smallest class
@@ -47,8 +48,9 @@ _SET_ASIDE: Mapping[str, tuple[Severity, str, str]] = {
     "conflicting_labels": (
         "warning",
         "{n}, the same as one with another label: nobody knows which is right, so none is used.",
-        "Delete the wrong copies.",
+        "Say which is right (noria check DATA --page), or delete the wrong copies.",
     ),
+    "dropped": ("info", "{n} left out, as decisions say.", ""),
     "empty_text": ("warning", "{n} without a text.", "Look at the rows: was the table cut or badly quoted?"),
     "broken_rows": ("warning", "{n} of the table that cannot be read.", "Mend them as their reasons say."),
     "conflicting_rows": (
@@ -71,6 +73,7 @@ KINDS = frozenset(_SET_ASIDE) | {
     *("empty_class", "tiny_class", "imbalance", "too_few_for_split"),
     *("given_split", "repeated_rows", "ignored_columns", "columns_chosen", "encoding"),
     *("many_empty_texts", "labels_with_fractions"),
+    *OF_DECISIONS,
 }
 
 
@@ -80,29 +83,48 @@ def findings(
     examples: Sequence[Example],
     similar: Sequence[Sequence[str]],
     min_per_class: int,
+    contradictions: Sequence[Suspect] = (),
 ) -> tuple[Finding, ...]:
     """Return all findings, the gravest first.
 
     Args:
-        similar: the paths of each set of near duplicates.
+        similar: the paths of each set of near duplicates; the first stays where the others are dropped.
+        contradictions: each copy of what carries several labels.
     """
+    labels = {candidate.path: tidy_label(candidate.label) for candidate in listing.candidates}
+    suspects = {
+        "conflicting_labels": contradictions,
+        "unreadable": [Suspect(one.path, labels.get(one.path, "")) for one in set_aside.get("unreadable", ())],
+    }
     spellings = [*(candidate.label for candidate in listing.candidates), *listing.empty_labels]
     found = [
         *obstacles(examples),
-        *_about_set_aside(set_aside),
+        *_about_set_aside(set_aside, suspects),
         *_about_spellings(set(spellings)),
         *_about_duplicates(examples),
-        *_about_similar(similar),
+        *_about_similar(similar, labels),
         *_about_sizes(Counter(example.label for example in examples), {*map(tidy_label, spellings)}, min_per_class),
         *_about_sides(examples),
         *listing.findings,
         *_about_given_split(listing),
     ]
+    return ranked(found)
+
+
+def ranked(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings with the gravest first."""
     return tuple(sorted(found, key=lambda one: (_SEVERITIES.index(one.severity), -one.count, one.kind)))
 
 
-def _finding(kind: str, severity: Severity, examples: Sequence[str], message: str, remedy: str = "") -> Finding:
-    return Finding(kind, severity, len(examples), tuple(examples[:_SHOWN]), message, remedy)
+def _finding(
+    kind: str,
+    severity: Severity,
+    examples: Sequence[str],
+    message: str,
+    remedy: str = "",
+    suspects: Iterable[Suspect] = (),
+) -> Finding:
+    return Finding(kind, severity, len(examples), tuple(examples[:_SHOWN]), message, remedy, tuple(suspects))
 
 
 def _about_given_split(listing: Listing) -> Iterable[Finding]:
@@ -112,14 +134,17 @@ def _about_given_split(listing: Listing) -> Iterable[Finding]:
         yield _finding("given_split", "info", given, message)
 
 
-def _about_set_aside(set_aside: Mapping[str, Sequence[SetAside]]) -> Iterable[Finding]:
+def _about_set_aside(
+    set_aside: Mapping[str, Sequence[SetAside]], suspects: Mapping[str, Sequence[Suspect]]
+) -> Iterable[Finding]:
     for kind, ones in set_aside.items():
         severity, message, remedy = _SET_ASIDE.get(kind, ("warning", "{n} set aside.", ""))
         ordered = sorted(ones, key=lambda one: one.path)
         told = message.format(n=_inputs(len(ordered)))
         if kind in _OF_MANY_REASONS:
             told += f" The first, {ordered[0].path}: {ordered[0].reason}."
-        yield _finding(kind, severity, [one.path for one in ordered], told, remedy)
+        judged = sorted(suspects.get(kind, ()), key=lambda one: one.path)
+        yield _finding(kind, severity, [one.path for one in ordered], told, remedy, judged)
 
 
 def _about_spellings(spellings: set[str]) -> Iterable[Finding]:
@@ -143,19 +168,23 @@ def _about_spellings(spellings: set[str]) -> Iterable[Finding]:
 
 def _about_duplicates(examples: Sequence[Example]) -> Iterable[Finding]:
     groups = exact_duplicates([one.sha256 for one in examples], [one.content_sha256 for one in examples])
-    copies = [examples[index].path for group in members(groups) for index in group[1:]]
+    copies = [
+        Suspect(examples[index].path, examples[index].label, other=examples[group[0]].path)
+        for group in members(groups)
+        for index in group[1:]
+    ]
     if copies:
         message = f"{_inputs(len(copies))} with the same bytes or content as another of the same label."
         remedy = "Copies stay on one side of the split, so they cannot leak; delete them to count each once."
-        yield _finding("exact_duplicates", "info", copies, message, remedy)
+        yield _finding("exact_duplicates", "info", [one.path for one in copies], message, remedy, copies)
 
 
-def _about_similar(similar: Sequence[Sequence[str]]) -> Iterable[Finding]:
-    nearly = [path for paths in similar for path in paths[1:]]
+def _about_similar(similar: Sequence[Sequence[str]], labels: Mapping[str, str]) -> Iterable[Finding]:
+    nearly = [Suspect(path, labels.get(path, ""), other=paths[0]) for paths in similar for path in paths[1:]]
     if nearly:
         message = f"{_inputs(len(nearly))} nearly the same as another one ({_counted(len(similar), 'set')})."
         remedy = "They stay on one side of the split, so they cannot leak; delete them to count each once."
-        yield _finding("near_duplicates", "info", nearly, message, remedy)
+        yield _finding("near_duplicates", "info", [one.path for one in nearly], message, remedy, nearly)
 
 
 def _about_sizes(sizes: Counter[str], labels: set[str], min_per_class: int) -> Iterable[Finding]:

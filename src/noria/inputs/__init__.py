@@ -12,7 +12,7 @@ A member offers
 - `open_reader(settings, files) -> (bytes -> array)`, for several threads at once;
 - `open_batch_reader(settings, files) -> (list of bytes -> list)`: the same for a few inputs at once, an
   UnreadableInputError in the place of what is refused;
-- `preview(data)`: JPEG bytes, or text, for a person; and
+- `preview(data)`: JPEG bytes, or text, for a person; `close_up(data)`: the same, large enough to judge it by; and
 - `variants(data)`: the same input stored in other ways, which every decoder must read alike.
 
 A member whose answers can be traced to words also offers

@@ -51,6 +51,7 @@ MEDIA_TYPE: Final = "image/"
 AT_ONCE: Final = 1
 PREVIEW_SIDE: Final = 160
 SKETCH_SIDE: Final = SIDE
+CLOSE_UP_SIDE: Final = 1280
 PAD_GREY: Final = 127
 LARGE_PIXELS: Final = 25_000_000
 _large = threading.Lock()
@@ -146,6 +147,11 @@ def preview(data: bytes) -> bytes:
     return encode_preview(data, PREVIEW_SIDE)
 
 
+def close_up(data: bytes) -> bytes:
+    """Return a picture large enough to be judged by a person, as JPEG."""
+    return encode_preview(data, CLOSE_UP_SIDE)
+
+
 def encode_preview(data: bytes, side: int) -> bytes:
     """Return a small JPEG of a picture, upright, its longest side `side` pixels or less.
 
@@ -160,7 +166,7 @@ def encode_preview(data: bytes, side: int) -> bytes:
         preview = _upright(image, orientation)
         preview.thumbnail((side, side))
         target = io.BytesIO()
-        preview.save(target, "JPEG", quality=80)
+        preview.save(target, "JPEG", quality=80, comment=b"")  # else Pillow copies that of the file
         return target.getvalue()
 
 

@@ -39,6 +39,7 @@ ARRAY_DTYPE: Final = "int32"
 MEDIA_TYPE: Final = "text/"
 AT_ONCE: Final = 64
 PREVIEW_CHARACTERS: Final = 300
+CLOSE_UP_CHARACTERS: Final = 20_000
 VARIANT_CHARACTERS: Final = 10_000
 WORDS, NGRAMS = "words.txt", "ngrams.npy"
 SHORTEST_ROW: Final = 16
@@ -183,6 +184,12 @@ def array_shape(settings: Settings) -> tuple[int | None, ...]:
 def preview(data: bytes) -> str:
     """Return the beginning of a text, for a report."""
     return excerpt(data, PREVIEW_CHARACTERS)
+
+
+def close_up(data: bytes) -> str:
+    """Return a text with its lines, "…" where the end of a very long one is cut off."""
+    text = data.decode("utf-8", "replace")
+    return text if len(text) <= CLOSE_UP_CHARACTERS else f"{text[:CLOSE_UP_CHARACTERS]}…"
 
 
 def excerpt(data: bytes, limit: int) -> str:

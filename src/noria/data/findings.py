@@ -64,13 +64,15 @@ _SET_ASIDE: Mapping[str, tuple[Severity, str, str]] = {
     ),
 }
 _OF_MANY_REASONS = {"unreadable", "unreachable", "broken_rows"}
-# Every kind of finding that there can be: those above, those of `obstacles`, those below, and the readers'.
+# Every kind of finding that there can be: those above, those of `obstacles`, those below, the readers', and those of
+# a comparison with other data.
 KINDS = frozenset(_SET_ASIDE) | {
     *("nothing_usable", "single_class", "too_few_examples", "empty_train_split", "empty_split"),
     *("labels_spelled_alike", "labels_differ_by_case", "exact_duplicates", "near_duplicates"),
     *("empty_class", "tiny_class", "imbalance", "too_few_for_split"),
     *("given_split", "repeated_rows", "ignored_columns", "columns_chosen", "encoding"),
     *("many_empty_texts", "labels_with_fractions"),
+    *("drift", "shares_changed", "relabelled", "new_label", "gone_label"),
 }
 
 

@@ -27,6 +27,7 @@ from noria.data.readers import Columns
 from noria.errors import ArtifactError, ConfigError, DataError
 
 if TYPE_CHECKING:
+    from noria.against import Comparison
     from noria.artifacts.dataset import Dataset
     from noria.exporting.verify import Verification
     from noria.inference.predictor import Input, Predictor
@@ -34,7 +35,19 @@ if TYPE_CHECKING:
     from noria.training.clock import Clock
     from noria.training.job import Job
 
-__all__ = ["check", "evaluate", "explain", "export", "open_bundle", "open_run", "predict", "review", "train", "verify"]
+__all__ = [
+    "check",
+    "compare_data",
+    "evaluate",
+    "explain",
+    "export",
+    "open_bundle",
+    "open_run",
+    "predict",
+    "review",
+    "train",
+    "verify",
+]
 
 PathLike = str | Path
 RUNS = Path("runs")
@@ -85,6 +98,34 @@ def review(
     module = plugins.load("noria.inputs", plugins.load("noria.tasks", config.task).INPUT)
     texts = module.MEDIA_TYPE.startswith("text/")
     return dataset, ReviewServer(Review(dataset, before, place, module.close_up, texts=texts))
+
+
+def compare_data(
+    new: PathLike | Dataset,
+    old: PathLike | Dataset,
+    *,
+    config: Config | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Tell how new data differs from old: what is added, gone and relabelled, and how far labels and inputs moved.
+
+    Args:
+        new: data as for `check`, a run, a run's `dataset` folder, or what `check` returned.
+        old: the same.
+        config: how data is read that is not a dataset yet.
+
+    Returns:
+        `changes`, `shares`, `drift` (an AUC with its interval and p-value), `moved_most`, `findings`, `as_dict()`.
+
+    Raises:
+        DataError: one of them cannot be read, or they are for different tasks.
+        MissingExtraError: the weights by which pictures are compared are not installed.
+    """
+    from noria.against import compare_datasets, kept_dataset
+
+    progress = progress or Silent()
+    first, second = (kept_dataset(one) or check(str(one), config=config, progress=progress) for one in (new, old))
+    return compare_datasets(first, second, seed=config.seed if config else 0, progress=progress)
 
 
 def train(

@@ -21,7 +21,15 @@ import noria
 from noria import operating
 from noria.errors import ConfigError, NoriaError, UnknownNameError
 from noria.standard_output import say, say_line, write, written
-from noria.tables import classes_table, dataset_table, findings_table, new_table, runtimes_table, visible
+from noria.tables import (
+    classes_table,
+    comparison_tables,
+    dataset_table,
+    findings_table,
+    new_table,
+    runtimes_table,
+    visible,
+)
 from noria.terminal import TerminalProgress, show_page, stderr_console
 
 if TYPE_CHECKING:
@@ -168,6 +176,10 @@ def check(
     data: Data,
     text: TextColumn = None,
     label: LabelColumn = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Older data, or a run: tell what is new, gone and relabelled, and how far it has moved."),
+    ] = None,
     fail_on: Annotated[
         list[str] | None,
         typer.Option("--fail-on", metavar="KIND", help="Exit with 1 where there is a finding of this kind (or: any)."),
@@ -200,8 +212,9 @@ def check(
         dataset, server = api.review(data, config=loaded, progress=_progress(quiet))
     else:
         dataset = api.check(data, config=loaded, progress=_progress(quiet))
-    findings = [asdict(finding) for finding in dataset.findings]
-    facts = {
+    compared = api.compare_data(dataset, against, config=loaded, progress=_progress(quiet)) if against else None
+    findings = [asdict(finding) for finding in (*dataset.findings, *(compared.findings if compared else ()))]
+    facts: dict[str, Any] = {
         "data": str(data),
         "num_examples": len(dataset.examples),
         "labels": list(dataset.labels),
@@ -211,7 +224,11 @@ def check(
         "findings": findings,
         "set_aside": [asdict(one) for one in dataset.set_aside],
     }
-    say(as_json, facts, dataset_table(dataset), findings_table(findings))
+    tables = [dataset_table(dataset)]
+    if compared:
+        facts["against"] = compared.as_dict()
+        tables += comparison_tables(facts["against"])
+    say(as_json, facts, *tables, findings_table(findings))
     if server is not None:
         show_page(server, open_browser=open_page)
     if failed := sorted({finding["kind"] for finding in findings if wanted & {finding["kind"], "any"}}):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SHOWN = 3  # examples of a finding; --json has more
+MOVED = 10  # inputs that moved most
+UNLIKELY = 0.05  # p-value above which nothing has moved
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -38,6 +40,53 @@ def findings_table(findings: Sequence[dict[str, Any]]) -> Table | str:
         said = visible(f"{finding['message']} {finding['remedy']}".strip()) + (f" ({shown}{more})" if shown else "")
         table.add_row(Text(finding["severity"], style=colour), finding["kind"], f"{finding['count']:,}", Text(said))
     return table
+
+
+def comparison_tables(told: Mapping[str, Any]) -> list[Any]:
+    """What `noria.compare_data` tells: what changed, the labels' shares, how far the inputs moved, and which most."""
+    counts = new_table("against", "count", visible(told["old"]))
+    pairs = {
+        "relabelled": [f"{one['path']}: {one['before']} -> {one['label']}" for one in told["relabelled"]],
+        "renamed": [f"{one['before']} -> {one['now']}" for one in told["renamed"]],
+    }
+    for kind in ("added", "gone", "relabelled", "renamed", "edited", "set_aside"):
+        names = pairs.get(kind, told[kind])
+        more = ", ..." if len(names) > SHOWN else ""
+        counts.add_row(kind.replace("_", " "), f"{len(names):,}", Text(visible(", ".join(names[:SHOWN]) + more)))
+    counts.add_row("kept", f"{told['kept']:,}", "")
+    return ["", counts, "", _shares_table(told), "", *_drift_lines(told), ""]
+
+
+def _shares_table(told: Mapping[str, Any]) -> Table:
+    """The share of each label before and now, those that changed most first."""
+    table = new_table("label", "old", "new", told["tested"])
+    for row in told["labels"]:
+        table.add_row(Text(visible(row["label"])), *(f"{row[side]:.1%}" for side in ("old", "new", "tested")))
+    return table
+
+
+def _drift_lines(told: Mapping[str, Any]) -> list[Any]:
+    lines: list[Any] = []
+    if shares := told["shares"]:
+        lines.append(
+            f"Labels: Cramer's V {shares['cramers_v']:.2f} between the {told['tested']} and the others (0 the same "
+            f"shares, 1 no label in common), p = {shares['p_value']:.4f}."
+        )
+    drift = told["drift"]
+    if drift is None:
+        return [*lines, f"Inputs: not tested, {told['untested']}"]
+    low, high = drift["interval"]
+    first, second = drift["compared"]
+    lines.append(
+        f"Inputs: the {told['tested']} differ {drift['how_far']}; told apart {drift['auc']:.1%} of the time (50 % is "
+        f"chance; 95 %: {low:.1%} to {high:.1%}), p = {drift['p_value']:.3f}, {first:,} against {second:,}."
+    )
+    if drift["p_value"] > UNLIKELY:
+        return lines
+    table = new_table("moved most", "label", "less moved are")
+    for one in drift["moved_most"][:MOVED]:
+        table.add_row(Text(visible(one["path"])), Text(visible(one["label"])), f"{one['score']:.1%}")
+    return [*lines, "", table]
 
 
 def classes_table(classes: Sequence[dict[str, Any]]) -> Table:

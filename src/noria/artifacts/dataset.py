@@ -23,7 +23,8 @@ from noria.errors import ArtifactError, DataError
 
 FORMAT = 1  # of the folder; a higher number in a file means a newer Noria wrote it
 FINGERPRINT = b"noria dataset 1\n"
-_INDEX, _EXAMPLES, _SET_ASIDE = "dataset.json", "examples.jsonl", "set_aside.jsonl"
+INDEX = "dataset.json"
+_EXAMPLES, _SET_ASIDE = "examples.jsonl", "set_aside.jsonl"
 _LIMIT = 4096 * MIB
 
 
@@ -117,10 +118,10 @@ class Dataset:
             ArtifactError: something else is there under that name.
             NoriaError: the disk is full, or there is no permission.
         """
-        with folder_being_written(folder, replace=True, marker=_INDEX) as partial:
+        with folder_being_written(folder, replace=True, marker=INDEX) as partial:
             write_atomic(partial / _EXAMPLES, _lines(map(asdict, self.examples)))
             write_atomic(partial / _SET_ASIDE, _lines(map(asdict, self.set_aside)))
-            write_json(partial / _INDEX, self._index())
+            write_json(partial / INDEX, self._index())
 
     @classmethod
     def load(cls, folder: Path, *, root: Path | None = None) -> Dataset:
@@ -153,7 +154,7 @@ class Dataset:
             raise ArtifactError(f"{folder} is damaged: {error}. Train again to make it anew.") from error
         if dataset.fingerprint != index.get("fingerprint"):
             raise ArtifactError(
-                f"{folder / _EXAMPLES} does not match the fingerprint in {_INDEX}: it is damaged or was changed by "
+                f"{folder / _EXAMPLES} does not match the fingerprint in {INDEX}: it is damaged or was changed by "
                 "hand. Train again to make it anew."
             )
         return dataset
@@ -247,9 +248,9 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
-    index = read_json(folder / _INDEX, limit=_LIMIT)
+    index = read_json(folder / INDEX, limit=_LIMIT)
     if not isinstance(index, dict) or not isinstance(index.get("format"), int):
-        raise ArtifactError(f"{folder / _INDEX} is not a dataset's index. Expected the `dataset` folder of a run.")
+        raise ArtifactError(f"{folder / INDEX} is not a dataset's index. Expected the `dataset` folder of a run.")
     if index["format"] > FORMAT:
         raise ArtifactError(
             f"{folder} was written by a newer Noria (format {index['format']}, known up to {FORMAT}). Upgrade Noria."

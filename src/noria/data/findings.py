@@ -66,7 +66,8 @@ _SET_ASIDE: Mapping[str, tuple[Severity, str, str]] = {
     ),
 }
 _OF_MANY_REASONS = {"unreadable", "unreachable", "broken_rows"}
-# Every kind of finding that there can be: those above, those of `obstacles`, those below, and the readers'.
+# Every kind of finding that there can be: those above, those of `obstacles`, those below, the readers', and those of
+# a comparison with other data.
 KINDS = frozenset(_SET_ASIDE) | {
     *("nothing_usable", "single_class", "too_few_examples", "empty_train_split", "empty_split"),
     *("labels_spelled_alike", "labels_differ_by_case", "exact_duplicates", "near_duplicates"),
@@ -74,6 +75,7 @@ KINDS = frozenset(_SET_ASIDE) | {
     *("given_split", "repeated_rows", "ignored_columns", "columns_chosen", "encoding"),
     *("many_empty_texts", "labels_with_fractions"),
     *OF_DECISIONS,
+    *("drift", "shares_changed", "relabelled", "new_label", "gone_label"),
 }
 
 

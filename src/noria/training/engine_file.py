@@ -6,12 +6,16 @@ import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
 
 from noria import models
 from noria.artifacts.files import read_json, sha256_file, write_atomic, write_json
 from noria.errors import ArtifactError, NoriaError
+from noria.inference.runtimes import litert
 
 if TYPE_CHECKING:
     import keras
@@ -51,6 +55,11 @@ def converted_engine(backbone: keras.Model, folder: Path) -> Engine:
         return Engine(path, fingerprint)
     path = _kept(path, to_litert(backbone), seal=lambda kept: write_json(_seal(kept), {"sha256": sha256_file(kept)}))
     return Engine(path, fingerprint)
+
+
+def feature_space(engine: Engine, decoder: str, settings: BaseModel) -> str:
+    """Return all that a picture's features depend on beside the picture: the part of the cache where they lie."""
+    return f"{engine.fingerprint}/{litert.FORMAT} {version('ai-edge-litert')}/{decoder}/{settings.model_dump_json()}"
 
 
 def _kept(path: Path, data: bytes, seal: Callable[[Path], object] = lambda _: None) -> Path:

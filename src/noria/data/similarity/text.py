@@ -75,6 +75,23 @@ def near_pairs(texts: Sequence[bytes | str | None]) -> list[tuple[int, int]]:
     return found
 
 
+def hashed_tokens(texts: Sequence[str]) -> tuple[_Hashes, _Indices]:
+    """Return the 64-bit hash of each token of all texts in a row, and how many each text has."""
+    folded = [text.lower() for text in texts]
+    codes = np.frombuffer("\0".join([*folded, ""]).encode("utf-32-le", "surrogatepass"), np.uint32)
+    kinds = _kinds()[np.minimum(codes, 0xFFFF)]
+    word = kinds == _WORD
+    begins = np.flatnonzero((word & ~np.append(False, word[:-1])) | (kinds == _SINGLE))
+    ends = np.flatnonzero((word & ~np.append(word[1:], False)) | (kinds == _SINGLE)) + 1
+    # A polynomial of the characters of each word: the difference of two running sums, shifted back to a common place.
+    powers, inverses = _powers(codes.size)
+    sums = np.append(np.uint64(0), np.cumsum(_mixed(codes.astype(np.uint64)) * powers, dtype=np.uint64))
+    hashes = _mixed((sums[ends] - sums[begins]) * inverses[begins])
+    bounds = np.cumsum([len(text) + 1 for text in folded])
+    counts = np.searchsorted(begins, bounds)
+    return hashes, np.diff(counts, prepend=0).astype(np.int64)
+
+
 def _led(members: _Indices, buckets: _Indices) -> tuple[_Indices, _Indices, _Indices]:
     """Pair each member of a bucket with the bucket's first: leaders, the other members, their buckets."""
     first = np.append(True, np.diff(buckets) != 0)[: members.size]
@@ -191,7 +208,7 @@ def _runs(texts: Sequence[str]) -> tuple[_Hashes, _Indices]:
 
     A text of one or two tokens has one run: all of it. So it is near to nothing but its like.
     """
-    tokens, sizes = _tokens(texts)
+    tokens, sizes = hashed_tokens(texts)
     if not tokens.size:
         return tokens, sizes
     second = np.append(tokens[1:], np.uint64(0))
@@ -201,23 +218,6 @@ def _runs(texts: Sequence[str]) -> tuple[_Hashes, _Indices]:
     runs = _mixed(_mixed(tokens * _BASE + np.where(left > 1, second, 0)) * _BASE + np.where(left > 2, third, 0))
     whole = (left >= _RUN) | (place == 0)
     return runs[whole], np.where(sizes > 0, np.maximum(sizes - _RUN + 1, 1), 0)
-
-
-def _tokens(texts: Sequence[str]) -> tuple[_Hashes, _Indices]:
-    """The hash of each token of all texts in a row, and how many each text has."""
-    folded = [text.lower() for text in texts]
-    codes = np.frombuffer("\0".join([*folded, ""]).encode("utf-32-le", "surrogatepass"), np.uint32)
-    kinds = _kinds()[np.minimum(codes, 0xFFFF)]
-    word = kinds == _WORD
-    begins = np.flatnonzero((word & ~np.append(False, word[:-1])) | (kinds == _SINGLE))
-    ends = np.flatnonzero((word & ~np.append(word[1:], False)) | (kinds == _SINGLE)) + 1
-    # A polynomial of the characters of each word: the difference of two running sums, shifted back to a common place.
-    powers, inverses = _powers(codes.size)
-    sums = np.append(np.uint64(0), np.cumsum(_mixed(codes.astype(np.uint64)) * powers, dtype=np.uint64))
-    hashes = _mixed((sums[ends] - sums[begins]) * inverses[begins])
-    bounds = np.cumsum([len(text) + 1 for text in folded])
-    counts = np.searchsorted(begins, bounds)
-    return hashes, np.diff(counts, prepend=0).astype(np.int64)
 
 
 @functools.lru_cache(maxsize=1)

@@ -6,7 +6,6 @@ What comes out is one ordinary Keras model, backbone and head together, that ans
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from noria.evaluation.calibration import fit_temperature
 from noria.inference.runtimes import litert
 from noria.quiet import tensorflow_beside
 from noria.training.clock import Clock
-from noria.training.engine_file import Engine, converted_engine, written_engine
+from noria.training.engine_file import Engine, converted_engine, feature_space, written_engine
 from noria.training.job import Job, Trained
 
 if TYPE_CHECKING:
@@ -88,8 +87,7 @@ def _wanted(job: Job) -> list[Wanted]:
 
 
 def _extractor(job: Job, engine: Engine) -> Extractor:
-    engine_name = f"{litert.FORMAT} {version('ai-edge-litert')}"
-    space = f"{engine.fingerprint}/{engine_name}/{job.decoder}/{job.input.model_dump_json()}"
+    space = feature_space(engine, job.decoder, job.input)
     return Extractor(space, job.vary_spec, job.read, job.vary, lambda: litert.open_session(engine.path))
 
 

@@ -1,0 +1,81 @@
+"""Examples of a dataset -> a float32 vector each, near for inputs that are alike: by which two datasets are compared.
+
+The one place that says how: pictures by the features of a frozen network, texts by the words that they have. Nothing
+here imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from noria import plugins
+from noria.artifacts.dataset import Dataset
+from noria.artifacts.store import Store, cache_folder
+from noria.config import load_config, resolved
+from noria.contracts import Example, Progress
+from noria.data.check import decoder, reopened
+from noria.data.features import Extractor, Wanted, compute_features
+from noria.data.text_vectors import text_vectors
+from noria.inference.runtimes import litert
+from noria.training.engine_file import feature_space, written_engine
+
+Vectors = NDArray[np.float32]
+
+BACKBONE = "efficientnet_lite0"  # the same for all pictures, whichever model they are to train
+_LIMITS = ("min_side", "max_pixels")  # what the dataset took must not be refused here
+
+
+def vectors(dataset: Dataset, examples: Sequence[Example], progress: Progress) -> Vectors | None:
+    """Return a vector for each example (n, D), in order; None of inputs for which there are no vectors yet.
+
+    Raises:
+        DataError: an input is no longer there, or is another one than when it was checked.
+        MissingExtraError: the weights of the network for pictures are not installed.
+    """
+    input_name = plugins.load("noria.tasks", dataset.task).INPUT
+    make = _BY_INPUT.get(input_name)
+    return make(dataset, examples, progress) if make else None
+
+
+def _of_pictures(dataset: Dataset, examples: Sequence[Example], progress: Progress) -> Vectors:
+    """Features that lie in the cache are taken from there, also those that a training left."""
+    inputs = plugins.load("noria.inputs", "image")
+    settings = _settings(dataset)
+    side = int(settings.model_dump()["height"])
+    engine = written_engine(BACKBONE, cache_folder() / "engines", image_size=side, weights="imagenet")
+    if engine is None:
+        return np.zeros((len(examples), 0), np.float32)
+    extractor = Extractor(
+        space=feature_space(engine, decoder(inputs), settings),
+        view_spec="",
+        read=inputs.open_reader(settings, {}),
+        vary=lambda array, _: array,
+        open_session=lambda: litert.open_session(engine.path),
+    )
+    wanted = [Wanted(Path(dataset.root) / one.path, one.sha256) for one in examples]
+    with Store(cache_folder() / "features.sqlite") as store:
+        found, _ = compute_features(wanted, extractor, store, progress=progress)
+    return np.stack([found[one.sha256, 0] for one in examples])
+
+
+def _settings(dataset: Dataset) -> BaseModel:
+    """How a training by default would read the pictures, with the dataset's own limits."""
+    wanted = resolved(load_config(task=dataset.task, model__name=BACKBONE)).input
+    own = dataset.settings or {}
+    return wanted.model_copy(update={name: own[name] for name in _LIMITS if name in own})
+
+
+def _of_texts(dataset: Dataset, examples: Sequence[Example], progress: Progress) -> Vectors:
+    there = dataset if dataset.contents else reopened(dataset)
+    return text_vectors(there.read(one) for one in examples)
+
+
+_BY_INPUT: dict[str, Callable[[Dataset, Sequence[Example], Progress], Vectors]] = {
+    "image": _of_pictures,
+    "text": _of_texts,
+}

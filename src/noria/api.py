@@ -330,7 +330,9 @@ def _checked(data: Path, config: Config, progress: Progress | None, decisions: P
     from noria.artifacts.store import cache_folder
     from noria.data.check import InspectionCache
     from noria.data.check import check as check_data
+    from noria.vectors import features
 
+    progress = progress or Silent()
     with InspectionCache(cache_folder() / "inspections.sqlite") as cache:
         return check_data(
             data,
@@ -340,9 +342,10 @@ def _checked(data: Path, config: Config, progress: Progress | None, decisions: P
             columns=config.data.columns,
             split=config.data.split,
             seed=config.seed,
-            progress=progress or Silent(),
+            progress=progress,
             cache=cache,
             decisions=decisions,
+            features=features(config, progress),
         )
 
 

@@ -6,8 +6,9 @@ here imports TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,12 @@ from pydantic import BaseModel
 from noria import plugins
 from noria.artifacts.dataset import Dataset
 from noria.artifacts.store import Store, cache_folder
-from noria.config import load_config, resolved
+from noria.config import Config, load_config, resolved
 from noria.contracts import Example, Progress
 from noria.data.check import decoder, reopened
 from noria.data.features import Extractor, Wanted, compute_features
 from noria.data.text_vectors import text_vectors
+from noria.errors import DataError, MissingExtraError, WeightsError
 from noria.inference.runtimes import litert
 from noria.training.engine_file import feature_space, written_engine
 
@@ -42,14 +44,33 @@ def vectors(dataset: Dataset, examples: Sequence[Example], progress: Progress) -
     return make(dataset, examples, progress) if make else None
 
 
+def features(config: Config, progress: Progress) -> Callable[[Sequence[Wanted]], Vectors | None]:
+    """Return what gives features of the inputs of a config, for a check; None where nothing can give them."""
+
+    def of(wanted: Sequence[Wanted]) -> Vectors | None:
+        if plugins.load("noria.tasks", config.task).INPUT != "image":
+            return None
+        try:
+            return _of_files(wanted, _settings(config.task, config.input.model_dump()), progress)
+        except (WeightsError, MissingExtraError, DataError) as error:
+            progress.note(f"parts of pictures are not looked for: {error}")
+            return None
+
+    return of
+
+
 def _of_pictures(dataset: Dataset, examples: Sequence[Example], progress: Progress) -> Vectors:
+    wanted = [Wanted(Path(dataset.root) / one.path, one.sha256) for one in examples]
+    return _of_files(wanted, _settings(dataset.task, dataset.settings or {}), progress)
+
+
+def _of_files(wanted: Sequence[Wanted], settings: BaseModel, progress: Progress) -> Vectors:
     """Features that lie in the cache are taken from there, also those that a training left."""
     inputs = plugins.load("noria.inputs", "image")
-    settings = _settings(dataset)
     side = int(settings.model_dump()["height"])
     engine = written_engine(BACKBONE, cache_folder() / "engines", image_size=side, weights="imagenet")
     if engine is None:
-        return np.zeros((len(examples), 0), np.float32)
+        return np.zeros((len(wanted), 0), np.float32)
     extractor = Extractor(
         space=feature_space(engine, decoder(inputs), settings),
         view_spec="",
@@ -57,16 +78,14 @@ def _of_pictures(dataset: Dataset, examples: Sequence[Example], progress: Progre
         vary=lambda array, _: array,
         open_session=lambda: litert.open_session(engine.path),
     )
-    wanted = [Wanted(Path(dataset.root) / one.path, one.sha256) for one in examples]
     with Store(cache_folder() / "features.sqlite") as store:
         found, _ = compute_features(wanted, extractor, store, progress=progress)
-    return np.stack([found[one.sha256, 0] for one in examples])
+    return np.stack([found[one.sha256, 0] for one in wanted])
 
 
-def _settings(dataset: Dataset) -> BaseModel:
+def _settings(task: str, own: Mapping[str, Any]) -> BaseModel:
     """How a training by default would read the pictures, with the dataset's own limits."""
-    wanted = resolved(load_config(task=dataset.task, model__name=BACKBONE)).input
-    own = dataset.settings or {}
+    wanted = resolved(load_config(task=task, model__name=BACKBONE)).input
     return wanted.model_copy(update={name: own[name] for name in _LIMITS if name in own})
 
 

@@ -16,7 +16,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import PIL
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from noria import plugins
@@ -25,7 +27,8 @@ from noria.contracts import Candidate, Example, Progress, SetAside, Silent, Susp
 from noria.data import decisions as decisions_file
 from noria.data.cells import ByHash, Chosen
 from noria.data.duplicates import exact_duplicates, join, members
-from noria.data.findings import KINDS, findings, ranked
+from noria.data.features import Wanted
+from noria.data.findings import KINDS, Near, findings, ranked
 from noria.data.inspection import Inspected, InspectionCache, inspect_all
 from noria.data.mending import Known, Mended, mend, without_answered
 from noria.data.readers import Columns, Listing, find_reader
@@ -34,6 +37,9 @@ from noria.data.split import STRICTEST, Item, Ratios, assign
 from noria.errors import DataError
 
 __all__ = ["KINDS", "InspectionCache", "check", "reopened"]
+
+Pair = tuple[int, int, float]  # places of candidates, and how alike they are, from 0 to 1
+Features = Callable[[Sequence[Wanted]], NDArray[np.float32] | None]
 
 _SHAPING = {"height", "width", "fit", "resample"}  # settings that change the array but not whether a file is good
 
@@ -54,7 +60,7 @@ class _Arranged:
     records: Sequence[_Record]  # all that are readable, labelled and wanted
     examples: tuple[Example, ...]
     set_aside: Mapping[str, Sequence[SetAside]]
-    similar: Sequence[Sequence[str]]
+    near: Sequence[Near]
     contradictions: Sequence[Suspect]
 
 
@@ -72,6 +78,7 @@ def check(
     cache: InspectionCache | None = None,
     task: str = "image_classification",
     decisions: Path | None = None,
+    features: Features | None = None,
 ) -> Dataset:
     """Read, check and split labelled inputs. The files are neither copied nor changed.
 
@@ -88,6 +95,7 @@ def check(
         cache: outcomes of earlier checks.
         task: a member of the shelf `noria.tasks`: names the readers, the input and the search for near duplicates.
         decisions: a file of decisions (`noria.data.decisions`), to be applied; one that is not there has none.
+        features: gives vectors (n, D) of inputs, or None, for the search for near duplicates.
 
     Raises:
         DataError: the path cannot be read as labelled data at all, or the decisions are no such file. Anything less
@@ -102,13 +110,14 @@ def check(
     listing = read_listing(path, reader, columns)
     seen = _inspected(listing, row.INPUT, settings, workers, progress, cache)
     mended = _mended(log, listing, seen, progress)
-    similarity = plugins.load("noria.data.similarity", row.SIMILARITY).groups
-    arrange = partial(_arranged, seen=seen, similarity=similarity, split=split, seed=seed)
+    search = plugins.load("noria.data.similarity", row.SIMILARITY).near_pairs
+    near = _near_pairs(listing, seen, search, features)
+    arrange = partial(_arranged, seen=seen, near=near, split=split, seed=seed)
     before = arrange(listing, mended=Mended()).examples if mended.changes else None
     listing = _relabelled(listing, mended)
     arranged = arrange(listing, mended=mended)
     found = findings(
-        listing, arranged.set_aside, arranged.examples, arranged.similar, min_per_class, arranged.contradictions
+        listing, arranged.set_aside, arranged.examples, arranged.near, min_per_class, arranged.contradictions
     )
     examples = arranged.examples
     return Dataset(
@@ -208,7 +217,7 @@ def _arranged(
     *,
     seen: Sequence[Inspected],
     mended: Mended,
-    similarity: Callable[[Sequence[bytes | None]], Sequence[int]],
+    near: Sequence[Pair],
     split: Ratios,
     seed: int,
 ) -> _Arranged:
@@ -217,11 +226,16 @@ def _arranged(
     candidates = [_tidy(candidate) for candidate in listing.candidates]
     readable = _without_unreadable(candidates, seen, mended.dropped, set_aside)
     records, contradictions = _without_contradictions(readable, mended.said, set_aside)
-    similar = similarity(_contents(listing, records))
-    nearly = _near_duplicates(records, similar)
-    units = _units(records, similar, mended.ties)
+    groups, content = _near_groups(near, len(seen)), [one.content_sha256 for one in seen]
+    units = _units(records, groups, mended.ties)
     kept, units = _without_leaks(records, units, set_aside)
-    return _Arranged(readable, _split(kept, units, split, seed), set_aside, nearly, contradictions)
+    return _Arranged(
+        readable,
+        _split(kept, units, split, seed),
+        set_aside,
+        _told_near(records, near, groups, content),
+        contradictions,
+    )
 
 
 def _set_aside_by_reader(listing: Listing, mended: Mended) -> defaultdict[str, list[SetAside]]:
@@ -285,11 +299,27 @@ def _without_unreadable(
     return sorted(records, key=lambda record: (nfc(record.candidate.path), record.candidate.path))
 
 
-def _contents(listing: Listing, records: Sequence[_Record]) -> Sequence[bytes | None]:
-    """What each record's input is, None where it is a file."""
-    if listing.contents is None:
-        return [None] * len(records)
-    return Chosen(listing.contents, [record.place for record in records])
+def _near_pairs(
+    listing: Listing, seen: Sequence[Inspected], search: Callable[..., list[Pair]], features: Features | None
+) -> list[Pair]:
+    """Return pairs of the places of near duplicates; of exact copies only the first is looked at."""
+    firsts = {one.content_sha256: place for place, one in reversed(list(enumerate(seen))) if not one.reason}
+    places = sorted(firsts.values())
+    inputs: Sequence[bytes | None] = [seen[place].sketch or None for place in places]
+    if listing.contents is not None:
+        inputs = Chosen(listing.contents, places)
+    wanted = [Wanted(listing.root / listing.candidates[place].path, seen[place].sha256 or "") for place in places]
+    found = search(inputs, (lambda: features(wanted)) if features else (lambda: None))
+    return [(places[first], places[second], likeness) for first, second, likeness in found]
+
+
+def _near_groups(near: Sequence[Pair], count: int) -> list[int]:
+    """Return a number for each of `count` places: near duplicates, directly or in a chain, have the same."""
+    keys: dict[int, list[int]] = {}
+    for number, (first, second, _) in enumerate(near):
+        keys.setdefault(first, []).append(number)
+        keys.setdefault(second, []).append(number)
+    return join(keys.get(place, ()) for place in range(count))
 
 
 def _by_hash(listing: Listing, records: Sequence[_Record]) -> Mapping[str, bytes]:
@@ -336,7 +366,7 @@ def _duplicates(records: Sequence[_Record]) -> list[int]:
     )
 
 
-def _units(records: Sequence[_Record], similar: Sequence[int], ties: Sequence[tuple[int, int]]) -> list[int]:
+def _units(records: Sequence[_Record], groups: Sequence[int], ties: Sequence[tuple[int, int]]) -> list[int]:
     """What must stay on one side: copies, near copies, members of one group, and what was said to be the same."""
     tied: defaultdict[int, list[tuple[str, int]]] = defaultdict(list)
     for number, tie in enumerate(ties):
@@ -345,22 +375,39 @@ def _units(records: Sequence[_Record], similar: Sequence[int], ties: Sequence[tu
     return join(
         (
             ("copy", copy),
-            ("similar", near),
+            ("near", groups[record.place]),
             *((("group", group),) if (group := record.candidate.group) else ()),
             *tied.get(record.place, ()),
         )
-        for record, copy, near in zip(records, _duplicates(records), similar, strict=True)
+        for record, copy in zip(records, _duplicates(records), strict=True)
     )
 
 
-def _near_duplicates(records: Sequence[_Record], similar: Sequence[int]) -> list[list[str]]:
-    """The paths of each set of near duplicates; exact copies count as one, for they are told of elsewhere."""
-    sets = []
-    for group in members(similar):
-        by_content = {records[index].seen.content_sha256: records[index].candidate.path for index in group}
-        if len(by_content) > 1:
-            sets.append(sorted(by_content.values()))
-    return sets
+def _told_near(
+    records: Sequence[_Record], near: Sequence[Pair], groups: Sequence[int], content: Sequence[str]
+) -> list[Near]:
+    """Return each near duplicate but the first of its set, with the one before it that it is most like."""
+    shown: dict[str, int] = {}  # exact copies are told of elsewhere: one stands for all
+    for rank, record in enumerate(records):
+        shown.setdefault(record.seen.content_sha256, rank)
+    best: dict[int, tuple[float, int]] = {}  # likeness to an earlier one, and which
+    first: dict[int, int] = {}  # of each set
+    for one, other, likeness in near:
+        ranks = sorted(shown[content[place]] for place in (one, other) if content[place] in shown)
+        if len(ranks) == 2:
+            earlier, later = ranks
+            best[later] = max(best.get(later, (0.0, earlier)), (likeness, earlier))
+            group = groups[one]
+            first[group] = min(first.get(group, earlier), earlier)
+    for one, other, likeness in near:  # whom only later ones are like belongs to the first of its set
+        for place in (one, other):
+            here = shown.get(content[place])
+            if here is not None and here != first.get(groups[one], here):
+                best.setdefault(here, (likeness, first[groups[one]]))
+    return [
+        Near(records[rank].candidate, records[other].candidate, likeness, groups[records[rank].place])
+        for rank, (likeness, other) in sorted(best.items())
+    ]
 
 
 def _without_leaks(

@@ -1,4 +1,4 @@
-"""Two sets of vectors -> whether they are from one source: how well they can be told apart, a p-value, which rows moved.
+"""Two sets of vectors -> are they from one source: how well they can be told apart, a p-value, which rows moved.
 
 A classifier two-sample test (Lopez-Paz and Oquab 2017): a ridge classifier learns to tell new rows from old, and is
 asked about rows that it did not see. How often it is right is the effect; how often chance does as well, the p-value.

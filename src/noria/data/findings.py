@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from noria.artifacts.dataset import nfc, obstacles, tidy_label
-from noria.contracts import SPLITS, Example, Finding, SetAside, Suspect
+from noria.contracts import SPLITS, Candidate, Example, Finding, SetAside, Suspect
 from noria.data.duplicates import exact_duplicates, members
 from noria.data.mending import KINDS as OF_DECISIONS
 from noria.data.readers import Listing
@@ -19,6 +20,17 @@ __all__ = ["KINDS", "findings", "ranked"]
 
 _SHOWN = 20  # examples named in a finding; all of them stand in the set-aside list
 _IMBALANCE = 10.0  # largest class / smallest class
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """An input that is nearly the same as another one."""
+
+    candidate: Candidate
+    other: Candidate
+    likeness: float  # from 0 to 1
+    group: int  # the set of near duplicates that both are in
+
 
 Severity = Literal["error", "warning", "info"]
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
@@ -71,6 +83,7 @@ _OF_MANY_REASONS = {"unreadable", "unreachable", "broken_rows"}
 KINDS = frozenset(_SET_ASIDE) | {
     *("nothing_usable", "single_class", "too_few_examples", "empty_train_split", "empty_split"),
     *("labels_spelled_alike", "labels_differ_by_case", "exact_duplicates", "near_duplicates"),
+    "near_duplicates_across_labels",
     *("empty_class", "tiny_class", "imbalance", "too_few_for_split"),
     *("given_split", "repeated_rows", "ignored_columns", "columns_chosen", "encoding"),
     *("many_empty_texts", "labels_with_fractions"),
@@ -83,14 +96,14 @@ def findings(
     listing: Listing,
     set_aside: Mapping[str, Sequence[SetAside]],
     examples: Sequence[Example],
-    similar: Sequence[Sequence[str]],
+    near: Sequence[Near],
     min_per_class: int,
     contradictions: Sequence[Suspect] = (),
 ) -> tuple[Finding, ...]:
     """Return all findings, the gravest first.
 
     Args:
-        similar: the paths of each set of near duplicates; the first stays where the others are dropped.
+        near: near duplicates, each with the one that stays where it is dropped.
         contradictions: each copy of what carries several labels.
     """
     labels = {candidate.path: tidy_label(candidate.label) for candidate in listing.candidates}
@@ -104,7 +117,7 @@ def findings(
         *_about_set_aside(set_aside, suspects),
         *_about_spellings(set(spellings)),
         *_about_duplicates(examples),
-        *_about_similar(similar, labels),
+        *_about_near(near),
         *_about_sizes(Counter(example.label for example in examples), {*map(tidy_label, spellings)}, min_per_class),
         *_about_sides(examples),
         *listing.findings,
@@ -181,12 +194,26 @@ def _about_duplicates(examples: Sequence[Example]) -> Iterable[Finding]:
         yield _finding("exact_duplicates", "info", [one.path for one in copies], message, remedy, copies)
 
 
-def _about_similar(similar: Sequence[Sequence[str]], labels: Mapping[str, str]) -> Iterable[Finding]:
-    nearly = [Suspect(path, labels.get(path, ""), other=paths[0]) for paths in similar for path in paths[1:]]
-    if nearly:
-        message = f"{_inputs(len(nearly))} nearly the same as another one ({_counted(len(similar), 'set')})."
+def _about_near(near: Sequence[Near]) -> Iterable[Finding]:
+    torn = _suspects(one for one in near if one.candidate.label != one.other.label)
+    if torn:
+        message = f"{_inputs(len(torn))} nearly the same as one of another label: one of the two labels may be wrong."
+        remedy = "Look at each pair (noria check DATA --page), and relabel or drop one of the two."
+        yield _finding("near_duplicates_across_labels", "warning", [one.path for one in torn], message, remedy, torn)
+    alike = _suspects(one for one in near if one.candidate.label == one.other.label)
+    if alike:
+        sets = len({one.group for one in near if one.candidate.label == one.other.label})
+        message = f"{_inputs(len(alike))} nearly the same as another one ({_counted(sets, 'set')})."
         remedy = "They stay on one side of the split, so they cannot leak; delete them to count each once."
-        yield _finding("near_duplicates", "info", [one.path for one in nearly], message, remedy, nearly)
+        yield _finding("near_duplicates", "info", [one.path for one in alike], message, remedy, alike)
+
+
+def _suspects(near: Iterable[Near]) -> list[Suspect]:
+    """The surest first."""
+    ordered = sorted(near, key=lambda one: (-one.likeness, one.candidate.path))
+    return [
+        Suspect(one.candidate.path, tidy_label(one.candidate.label), one.likeness, one.other.path) for one in ordered
+    ]
 
 
 def _about_sizes(sizes: Counter[str], labels: set[str], min_per_class: int) -> Iterable[Finding]:

@@ -1,6 +1,6 @@
-"""Vectors -> the nearest others of each, by cosine, without looking at all pairs: an HNSW graph (Malkov and Yashunin 2016).
+"""Vectors -> the nearest others of each, by cosine, without looking at all pairs.
 
-The graph is built in one thread, so that the same vectors give the same neighbours each time.
+An HNSW graph (Malkov and Yashunin 2016), built in one thread, so that the same vectors have the same neighbours.
 """
 
 from __future__ import annotations

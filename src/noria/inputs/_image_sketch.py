@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -30,10 +31,20 @@ def open_sketches(sketches: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray
     return whole[:, : SIDE * SIDE].reshape(-1, SIDE, SIDE), sizes[:, 0] / sizes[:, 1]
 
 
-def measured(upright: Image.Image) -> tuple[float, float, float]:
-    """Return brightness and contrast (mean and deviation of grey, 0 to 255) and sharpness of an upright RGB picture.
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How a picture was taken."""
 
-    Sharpness is the deviation of the Laplacian in units of the contrast, on a copy whose longer side has 256 pixels at
+    brightness: float  # the mean of grey, 0 to 255
+    contrast: float  # its deviation
+    sharpness: float  # the deviation of its Laplacian, in units of the contrast
+    camera: str  # maker and model as EXIF has them, or empty
+
+
+def measured(upright: Image.Image, camera: str) -> Taken:
+    """Return how an upright RGB picture was taken.
+
+    Sharpness is measured on a copy whose longer side has 256 pixels at
     most, so that large and small pictures compare: some 0.3 to 1 for a sharp photo, below 0.1 for a blurred one.
     Source: Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000.
     """
@@ -44,7 +55,7 @@ def measured(upright: Image.Image) -> tuple[float, float, float]:
     laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * middle
     contrast = float(grey.std())
     sharpness = float(laplacian.std()) / contrast if contrast > 0 else 0.0
-    return round(float(grey.mean()), 2), round(contrast, 2), round(sharpness, 4)
+    return Taken(round(float(grey.mean()), 2), round(contrast, 2), round(sharpness, 4), camera)
 
 
 def camera_of(image: Image.Image) -> str:

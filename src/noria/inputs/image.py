@@ -31,7 +31,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from noria.errors import UnreadableInputError
-from noria.inputs._image_sketch import SIDE, camera_of, measured, sketch_of
+from noria.inputs._image_sketch import SIDE, Taken, camera_of, measured, sketch_of
 from noria.inputs._image_sketch import open_sketches as open_sketches
 from noria.inputs._image_strangers import name_of_stranger
 from noria.inputs._image_variants import variants as variants  # offered by every member of the shelf
@@ -85,10 +85,7 @@ class Facts:
     format: str  # JPEG, PNG, WEBP, BMP, GIF or TIFF
     mode: str  # Pillow's name for the file's pixel format: RGB, L, P, CMYK, I;16 …
     content_sha256: str  # of the size and the upright RGB pixels: the same pixels in another format are equal here
-    brightness: float  # the mean of grey, 0 to 255
-    contrast: float  # its deviation
-    sharpness: float  # of its Laplacian, in units of the contrast
-    camera: str  # maker and model as EXIF has them, or empty
+    taken: Taken  # brightness, contrast, sharpness, camera
     sketch: bytes  # a small grey copy, for the search for near duplicates
 
 
@@ -105,8 +102,8 @@ def inspect(data: bytes, settings: Settings) -> Facts:
             orientation, _ = _load(image)
             camera = camera_of(image)
             upright = _upright(image, orientation)
-            seen = *measured(upright), camera, sketch_of(upright)
-            return Facts(*upright.size, file_format, mode, _hash_pixels(upright), *seen)
+            how = measured(upright, camera)
+            return Facts(*upright.size, file_format, mode, _hash_pixels(upright), how, sketch_of(upright))
 
 
 def read(data: bytes, settings: Settings) -> NDArray[np.uint8]:

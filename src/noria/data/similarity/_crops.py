@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 
 from noria.data.similarity._looks import Grey, Looks, Pairs, measured_locally
 from noria.inputs.image import SKETCH_SIDE
+from noria.ordered import default_threads, ordered_map
 
 LIKELY = 0.5  # correlation of the first search below which a pair is let be
 _FIELD = 32  # pixels a side in the first search
-_SIZES = (30, 28, 26, 24, 22, 20, 18, 16)  # of the part in the field: it is half as long as the whole, or longer
+_SIZES = (30, 27, 24, 21, 18, 16)  # of the part in the field: it is half as long as the whole, or longer
 _SMALLEST = 10
 _ASPECT_STEP = 0.08  # aspects are taken as equal within it; a logarithm
 _FINE = 24  # pixels a side on which a window is moved about
 _MOVES = (1.5, 0.75, 0.4)  # pixels of the grey copy
-_AT_ONCE = 1024
+_AT_ONCE = 256
 
 Float = NDArray[np.float32]
 
@@ -46,17 +47,22 @@ class Windows:
 
 def likeness(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, looks: Looks) -> Float:
     """Return (p,): how alike the second of each pair is to its window in the first, from 0; 0 where none is likely."""
+    pieces = (pairs[start : start + _AT_ONCE] for start in range(0, len(pairs), _AT_ONCE))
+    found = ordered_map(lambda some: _likeness(grey, aspects, some, looks), pieces, threads=default_threads())
+    return np.concatenate([np.zeros(0, np.float32), *found])
+
+
+def _likeness(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, looks: Looks) -> Float:
     scores = np.zeros(len(pairs), np.float32)
-    for start in range(0, len(pairs), _AT_ONCE):
-        some = pairs[start : start + _AT_ONCE]
-        windows = search(grey, aspects, some)
-        likely = np.flatnonzero(windows.score > LIKELY)
-        if likely.size:
-            found = fitted(grey, some[likely], windows.of(likely), _MOVES[:1])
-            good = np.flatnonzero(found.score > LIKELY)
-            likely = likely[good]
-            found = fitted(grey, some[likely], found.of(good), _MOVES[1:])
-            scores[start + likely] = np.maximum(_verdict(grey, some[likely], found, looks), 0)
+    windows = search(grey, aspects, pairs)
+    left = np.arange(len(pairs))
+    for moves in (_MOVES[:1], _MOVES[1:]):
+        good = np.flatnonzero(windows.score > LIKELY)
+        if not good.size:
+            return scores
+        left = left[good]
+        windows = fitted(grey, pairs[left], windows.of(good), moves)
+    scores[left] = np.maximum(_verdict(grey, pairs[left], windows, looks), 0)
     return scores
 
 
@@ -66,8 +72,7 @@ def search(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs) -> Windows:
     field = measured_locally(_resized(grey[wholes], _FIELD, _FIELD))
     spectra = np.fft.rfft2(field)
     energy = np.pad(field * field, ((0, 0), (1, 0), (1, 0))).cumsum(axis=1).cumsum(axis=2)
-    best = Windows(*(np.zeros(len(pairs), np.float32) for _ in range(5)), np.zeros(len(pairs), np.bool_))
-    best.score -= 1
+    best = _nowhere(len(pairs))
     steps = np.round(np.log(aspects[pairs[:, 1]] / aspects[pairs[:, 0]]) / _ASPECT_STEP).astype(np.int64)
     for step in np.unique(steps):
         members = np.flatnonzero(steps == step)
@@ -102,6 +107,11 @@ def fitted(grey: Grey, pairs: Pairs, windows: Windows, moves: tuple[float, ...])
     return best
 
 
+def _nowhere(count: int) -> Windows:
+    unset = [np.zeros(count, np.float32) for _ in range(4)]
+    return Windows(np.full(count, -1, np.float32), unset[0], unset[1], unset[2], unset[3], np.zeros(count, np.bool_))
+
+
 def _directions(step: float) -> list[tuple[float, float, float, float]]:
     moves = [(1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 2, 2), (0, 0, 1, 0), (0, 0, 0, 1)]
     return [tuple(sign * step * one for one in move) for move in moves for sign in (1, -1)]  # type: ignore[misc]
@@ -114,7 +124,7 @@ def _shapes(ratio: float) -> list[tuple[int, int]]:
 
 
 def _correlated(
-    part: Float, spectra: NDArray[np.complex64], energy: Float, whole_of: NDArray[np.int64]
+    part: Float, spectra: NDArray[np.complexfloating], energy: Float, whole_of: NDArray[np.int64]
 ) -> tuple[Float, NDArray[np.int64], NDArray[np.int64]]:
     """Return the highest correlation of each part with a window of its whole, and the window's row and column."""
     height, width = part.shape[1:]
@@ -149,7 +159,8 @@ def _keep_best(
 
 
 def _agreement(wholes: Float, windows: Windows, wanted: Float) -> Float:
-    return np.einsum("pd,pd->p", _normal(measured_locally(_cut(wholes, windows, _FINE))), wanted)
+    there = _normal(measured_locally(_cut(wholes, windows, _FINE)))
+    return np.asarray(np.einsum("pd,pd->p", there, wanted), np.float32)
 
 
 def _verdict(grey: Grey, pairs: Pairs, windows: Windows, looks: Looks) -> Float:
@@ -161,7 +172,8 @@ def _verdict(grey: Grey, pairs: Pairs, windows: Windows, looks: Looks) -> Float:
         some = np.flatnonzero(sizes == size)
         small = _resized(part[some], size, size)
         whole = np.full(len(some), size, np.float32)
-        everything = Windows(whole, whole / 2, whole / 2, whole, whole, windows.mirrored[some])
+        middle = np.asarray(whole / 2, np.float32)
+        everything = Windows(whole, middle, middle, whole, whole, windows.mirrored[some])
         part[some] = _cut(small, everything, SKETCH_SIDE)
     return looks.between(cut, part)
 

@@ -6,6 +6,8 @@ pictures of this dataset have in common (`_whitening`). Unrelated pictures come 
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,8 @@ from noria.data.similarity._whitening import Vectors, spread_over, unit
 _AROUND = 2  # pixels to each side that a point is measured against
 _NOISE = 4.0  # grey levels: what varies less is flat
 _AT_ONCE = 2048
+_EDGE = 7  # the part of a side that is no longer the middle
+_DRAWN = 400  # pictures whose pairs say what is usual
 
 Grey = NDArray[np.uint8]
 Pairs = NDArray[np.int64]  # (p, 2)
@@ -41,9 +45,21 @@ class Looks:
             found.append(np.maximum(self.between(first, second), self.between(first, second[:, :, ::-1])))
         return np.concatenate(found)
 
+    def by_nature(self, chance: float) -> float:
+        """Return the likeness that a pair of this dataset exceeds with a probability of `chance`."""
+        some = self._grey[spread_over(len(self._grey), _DRAWN)]
+        straight, mirrored = (self._whitening.full(_flat(one)) for one in (some, some[:, :, ::-1]))
+        likeness = np.maximum(straight @ straight.T, straight @ mirrored.T)
+        return float(np.quantile(likeness[np.triu_indices(len(some), 1)], 1 - chance))
+
     def between(self, first: NDArray[np.generic], second: NDArray[np.generic]) -> Vectors:
-        """Return (p,) cosines of grey copies (p, side, side) with others."""
-        return np.einsum("pd,pd->p", self._whitening.full(_flat(first)), self._whitening.full(_flat(second)))
+        """Return (p,) cosines of grey copies (p, side, side) with others.
+
+        Of the whole frame or of its middle, whichever is lower: two pictures in the same frame are no copies.
+        """
+        ones, others = (self._whitening.full(_flat(grey)) for grey in (first, second))
+        inner = [_middle(vectors, first.shape[1]) for vectors in (ones, others)]
+        return np.minimum(np.einsum("pd,pd->p", ones, others), np.einsum("pd,pd->p", *inner))
 
 
 def measured_locally(grey: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -61,13 +77,20 @@ def _mean_around(values: NDArray[np.float32]) -> NDArray[np.float32]:
     size = 2 * _AROUND + 1
     padded = np.pad(values, ((0, 0), (_AROUND, _AROUND), (_AROUND, _AROUND)), mode="edge")
     height, width = values.shape[1:]
-    rows = sum(padded[:, start : start + height] for start in range(size))
-    return np.asarray(sum(rows[:, :, start : start + width] for start in range(size)) / size**2, np.float32)
+    rows = functools.reduce(np.add, (padded[:, start : start + height] for start in range(size)))
+    both = functools.reduce(np.add, (rows[:, :, start : start + width] for start in range(size)))
+    return np.asarray(both / size**2, np.float32)
 
 
 def _flat(grey: NDArray[np.generic]) -> Vectors:
     values = measured_locally(grey).reshape(len(grey), -1)
     return unit(values - values.mean(axis=1, keepdims=True))
+
+
+def _middle(vectors: Vectors, side: int) -> Vectors:
+    edge = side // _EDGE
+    inner = vectors.reshape(-1, side, side)[:, edge : side - edge, edge : side - edge]
+    return unit(inner.reshape(len(vectors), -1))
 
 
 def _pieces(grey: Grey) -> list[Grey]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-SAMPLE = 4000  # vectors that the directions are found from
+SAMPLE = 2000  # vectors that the directions are found from
 DIRECTIONS = 256
 _SPARE, _ROUNDS, _SEED = 16, 2, 0  # of the randomised search for the directions
 
@@ -62,12 +62,12 @@ def fit(vectors: Vectors) -> Whitening:
     return Whitening(mean, directions, (1 / np.sqrt(variances + floor)).astype(np.float32), 1 / np.sqrt(left + floor))
 
 
-def spread_over(count: int, most: int = SAMPLE) -> NDArray[np.int64]:
+def spread_over(count: int, most: int) -> NDArray[np.int64]:
     """Return the indices of at most `most` of `count` items, evenly spread."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
-def unit(vectors: Vectors) -> Vectors:
+def unit(vectors: NDArray[np.floating]) -> Vectors:
     """Return vectors of length 1; those of length 0 stay so."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, 1e-9), np.float32)

@@ -23,10 +23,10 @@ THRESHOLD = 0.22  # of whole frames; unrelated photos come to 0.15 at most
 PART_THRESHOLD = 0.45  # of a window, which was the best of thousands
 _HIGHEST = 0.6
 _BACKGROUND = 1.7  # times the likeness that one of a thousand pairs exceeds by chance
-_CHANCE = 0.999
+_CHANCE = 0.001
 _NEAREST, _NEAREST_FEATURES, _MANY = 5, 4, 40  # neighbours that are looked at; and of who has as many near copies
 _LIKELY = 0.25  # cosine of whitened vectors below which a pair is not looked at
-_DRAWN, _SEED = 20_000, 0
+_SAMPLE = 2000  # features that their whitening is made from
 
 Pair = tuple[int, int, float]
 
@@ -43,7 +43,7 @@ def near_pairs(sketches: Sequence[bytes], features: Callable[[], Vectors | None]
     grey, aspects = open_sketches(sketches)
     looks = Looks(grey)
     straight, mirrored = looks.codes(), looks.codes(mirrored=True)
-    higher = _background(looks, len(grey))
+    higher = _BACKGROUND * looks.by_nature(_CHANCE)
     found = _same_frame(looks, straight, mirrored, min(max(THRESHOLD, higher), _HIGHEST))
     vectors = features()
     if vectors is not None:
@@ -83,18 +83,11 @@ def _parts(
 
 
 def _near_in_features(vectors: Vectors) -> list[tuple[int, int]]:
-    whitening = _whitening.fit(vectors[spread_over(len(vectors))])
+    whitening = _whitening.fit(vectors[spread_over(len(vectors), _SAMPLE)])
     codes = whitening.codes(vectors)
     pairs = candidate_pairs(Neighbours(codes), codes, _NEAREST_FEATURES)
     near = pairs[_products(codes, pairs[:, 0], codes, pairs[:, 1]) > _LIKELY]
     return [(first, second) for first, second in near.tolist()]
-
-
-def _background(looks: Looks, count: int) -> float:
-    """Return the likeness that pairs of this dataset reach by nature."""
-    drawn = np.random.default_rng(_SEED).integers(0, count, (min(_DRAWN, count * count), 2))
-    likeness = looks.likeness(drawn[drawn[:, 0] != drawn[:, 1]])
-    return _BACKGROUND * float(np.quantile(likeness, _CHANCE)) if likeness.size else 0.0
 
 
 def _above(pairs: Pairs, likeness: Vectors, threshold: float) -> list[Pair]:

@@ -9,12 +9,11 @@ All in numpy, linear in the texts' length; beyond the texts it keeps 200 bytes f
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from noria.data.duplicates import join
 
 THRESHOLD = 0.8
 # Two texts at the threshold share a band of 4 with 0.8 ** 4, so at least one of 12 with 99.8 %; at 0.2, with 2 %.
@@ -37,26 +36,19 @@ _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _SEPARATOR, _WORD, _SINGLE = 0, 1, 2
 
 
-def groups(texts: Sequence[bytes | str | None]) -> list[int]:
-    """Return a number for each text; near duplicates, directly or in a chain, have the same.
+def near_pairs(
+    texts: Sequence[bytes | str | None], features: Callable[[], Any] = lambda: None
+) -> list[tuple[int, int, float]]:
+    """Return verified pairs of near duplicates with their overlap: enough to connect each group, not every pair of it.
 
     Args:
         texts: UTF-8 or str; None is near to nothing.
+        features: not asked for.
     """
-    pairs = near_pairs(texts)
-    keys: list[list[tuple[int, int]]] = [[] for _ in texts]
-    for pair in pairs:
-        for index in pair:
-            keys[index].append(pair)
-    return join(keys)
-
-
-def near_pairs(texts: Sequence[bytes | str | None]) -> list[tuple[int, int]]:
-    """Return verified pairs of near duplicates, enough of them to connect each group; not every pair of a group."""
     signatures, filled = _signatures(texts)
     first_of_group = np.arange(len(texts))
     failures = np.zeros(len(texts), np.int64)
-    found: list[tuple[int, int]] = []
+    found: list[tuple[int, int, float]] = []
     for members, buckets in _bands(signatures, filled):
         patient = failures[members] < _PATIENCE
         members, buckets = members[patient], buckets[patient]
@@ -66,10 +58,11 @@ def near_pairs(texts: Sequence[bytes | str | None]) -> list[tuple[int, int]]:
             leaders, members, buckets = leaders[apart], members[apart], buckets[apart]
             if not members.size:
                 break
-            near = _are_near(texts, signatures, leaders, members)
+            overlaps = _likely_overlaps(texts, signatures, leaders, members)
+            near = overlaps >= THRESHOLD
             pairs = list(zip(leaders[near].tolist(), members[near].tolist(), strict=True))
             _unite(first_of_group, pairs)
-            found += pairs
+            found += [(*pair, overlap) for pair, overlap in zip(pairs, overlaps[near].tolist(), strict=True)]
             failures[members[~near]] += 1
             members, buckets = members[~near], buckets[~near]
     return found
@@ -114,11 +107,12 @@ def _root(parents: _Indices, index: int) -> int:
     return index
 
 
-def _are_near(
+def _likely_overlaps(
     texts: Sequence[bytes | str | None], signatures: NDArray[np.uint32], leaders: _Indices, members: _Indices
-) -> NDArray[np.bool_]:
-    """Whether each member is a near duplicate of its leader: estimated by their signatures, then by their sets."""
+) -> NDArray[np.float64]:
+    """The overlap of each member with its leader; 0 where their signatures say that it is below the threshold."""
     near = np.zeros(members.size, np.bool_)
+    overlaps = np.zeros(members.size)
     for start in range(0, members.size, _PAIRS_AT_ONCE):
         some = slice(start, start + _PAIRS_AT_ONCE)
         near[some] = (signatures[leaders[some]] == signatures[members[some]]).mean(axis=1) >= _ESTIMATE
@@ -127,8 +121,8 @@ def _are_near(
     portions = np.cumsum(sizes) // _AT_ONCE
     for portion in np.split(likely, np.flatnonzero(np.diff(portions)) + 1):
         if portion.size:
-            near[portion] = _overlaps(texts, leaders[portion], members[portion]) >= THRESHOLD
-    return near
+            overlaps[portion] = _overlaps(texts, leaders[portion], members[portion])
+    return overlaps
 
 
 def _zip(leaders: _Indices, members: _Indices, chosen: _Indices) -> Iterator[tuple[int, int]]:

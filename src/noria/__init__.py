@@ -23,6 +23,7 @@ __all__ = [
     "open_bundle",
     "open_run",
     "predict",
+    "review",
     "train",
     "verify",
 ]

@@ -221,10 +221,30 @@ def test_answers_from_many_threads_are_all_written(page: Any, flowers: Path) -> 
     for thread in threads:
         thread.join()
     log = read(default_place(flowers))
-    assert (len(log.standing), log.refused) == (24, ())
+    assert sorted(one.verdict for one in log.standing) == ["keep"] * inputs  # what was said already is not said twice
+    assert log.refused == ()
     code, said = page.stop()
     assert code == 0
-    assert f"24 answers in {default_place(flowers)}" in said
+    assert f"{inputs} answers in {default_place(flowers)}" in said
+
+
+def test_another_word_about_the_same_input_is_written_and_the_same_word_is_not(page: Any, flowers: Path) -> None:
+    with page.client() as client:
+        twin = number_of(client.get("state").json(), "rose/twin.jpg")
+        words = [
+            ("keep", ""),
+            ("keep", ""),
+            ("relabel", "daisy"),
+            ("relabel", "daisy"),
+            ("relabel", "tulip"),
+            ("keep", ""),
+        ]
+        for decision, label in words:
+            told = client.post("answer", json={"input": twin, "decision": decision, "label": label}).json()
+        assert told["standing"] == 4
+        assert told["labels"] == ["daisy", "rose", "tulip"]
+    said = [(one.verdict, one.label) for one in read(default_place(flowers)).standing]
+    assert said == [("keep", "rose"), ("relabel", "daisy"), ("relabel", "tulip"), ("keep", "rose")]
 
 
 def test_what_another_hand_writes_meanwhile_is_seen(page: Any, flowers: Path) -> None:

@@ -341,22 +341,19 @@ def _without_contradictions(
             continue
         right = max(group, key=lambda index: said.get(records[index].place, -1))
         decided = records[right].place in said
+        others = [records[index].candidate for index in ([right] if decided else group)]
         for index in group:
-            candidate = records[index].candidate
-            if decided and candidate.label == records[right].candidate.label:
+            one, sha256 = records[index].candidate, records[index].seen.sha256
+            other = next((other for other in others if other.label != one.label), None)
+            if other is None:  # it has the label that is right
                 continue
             wrong.add(index)
-            other = (
-                records[right].candidate
-                if decided
-                else next(one for one in (records[i].candidate for i in group) if one.label != candidate.label)
-            )
-            reason = f"labelled {candidate.label}, but {other.path} is the same, labelled {other.label}"
-            kind = "dropped" if decided else "conflicting_labels"
-            reason += ", which a decision says is right" if decided else ""
-            set_aside[kind].append(SetAside(candidate.path, reason, records[index].seen.sha256))
-            if not decided:
-                suspects.append(Suspect(candidate.path, candidate.label, other=other.path))
+            reason = f"labelled {one.label}, but {other.path} is the same, labelled {other.label}"
+            if decided:
+                set_aside["dropped"].append(SetAside(one.path, f"another label is right by decision: {reason}", sha256))
+            else:
+                set_aside["conflicting_labels"].append(SetAside(one.path, reason, sha256))
+                suspects.append(Suspect(one.path, one.label, other=other.path))
     return [record for index, record in enumerate(records) if index not in wrong], suspects
 
 

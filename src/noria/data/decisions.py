@@ -215,7 +215,7 @@ def _shape(path: Path, content: bytes) -> _Shape:
             return _Shape(columns, delimiter, 1)
     raise DataError(
         f"{path} is no file of decisions: its first line is {lines[0][:80]!r}. Expected a header such as {ours}, of "
-        "which decision and path (or sha256) are needed."
+        "which decision and path (or sha256) are needed. `--decisions none` leaves it alone."
     )
 
 

@@ -153,8 +153,8 @@ def _is_answered(path: str, other: str, mended: Mended) -> bool:
 
 
 def _reason(decision: Decision) -> str:
-    note = f": {decision.note}" if decision.note else ""
-    return f"left out by the decision in line {decision.line}{note}"
+    note = f", {decision.note}" if decision.note else ""
+    return f"left out by decision: line {decision.line}{note}"
 
 
 def _about_labels(labels: Mapping[int, str], known: Sequence[Known]) -> Iterable[Finding]:

@@ -106,7 +106,7 @@ class Review:
     def answer(
         self, number: int, verdict: Verdict, *, label: str = "", other: int | None = None, note: str = ""
     ) -> dict[str, Any]:
-        """Write down what is said about an input, and return what the page has to change.
+        """Write down what is said about an input, unless it stands already, and return what the page has to change.
 
         Raises:
             NotServedError: there is no input of that number.
@@ -131,6 +131,8 @@ class Review:
         )
         with self._lock:
             self._reload()
+            if self._stands(number, decision):
+                return self._changed([number])
             decisions.append(self.place, decision)
             self._push(decision, (number,))
             self._stamp = self._stamped()
@@ -234,6 +236,16 @@ class Review:
         for number in numbers:
             self._stacks[number].pop()
         return numbers
+
+    def _stands(self, number: int, decision: Decision) -> bool:
+        """Whether this is already said: twice in the file it would have to be taken back twice."""
+        said = [
+            (one.verdict, one.other if one.verdict == "same" else one.label) for one in self._stacks.get(number, ())
+        ]
+        if decision.verdict == "same":
+            return ("same", decision.other) in said
+        words = [one for one in said if one[0] != "same"]
+        return bool(words) and words[-1] == (decision.verdict, decision.label)
 
     def _answer(self, number: int) -> dict[str, Any] | None:
         """What was said about an input: the last word on it, and what it is the same as."""

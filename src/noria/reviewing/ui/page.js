@@ -106,6 +106,7 @@ function showFindings() {
     return row;
   });
   find("findings").replaceChildren(...rows);
+  rows[finding]?.scrollIntoView({ block: "nearest", inline: "nearest" });
   const every = state.findings.flatMap((one) => one.suspects);
   const done = every.filter(settled).length;
   find("bar").max = Math.max(every.length, 1);

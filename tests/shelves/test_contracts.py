@@ -18,6 +18,7 @@ from noria.artifacts.bundle import Tolerances
 from noria.contracts import Scored
 from noria.errors import UnreadableInputError
 from noria.inference import runtimes
+from noria.inputs import image
 
 
 def members(shelf: str) -> list[Any]:
@@ -123,10 +124,11 @@ def test_an_augmentation_is_decided_by_its_settings_and_key(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", members("noria.data.similarity"))
-def test_a_search_for_near_duplicates_gives_each_input_a_group(name: str) -> None:
+def test_a_search_for_near_duplicates_pairs_nothing_that_is_not_alike(name: str) -> None:
     module = plugins.load("noria.data.similarity", name)
-    groups = list(module.groups([b"one text of some words", None, b"quite another thing, and longer"]))
-    assert len(groups) == len(set(groups)) == 3
+    sketches = [image.inspect(photo(side), image.Settings()).sketch for side in (24, 32, 48)]
+    inputs = {"image": sketches, "text": [b"one text of some words", None, b"quite another thing, and longer"]}
+    assert module.near_pairs(inputs.get(name, []), lambda: None) == []
 
 
 @pytest.mark.parametrize("name", models.names())

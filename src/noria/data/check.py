@@ -26,7 +26,7 @@ from noria.artifacts.dataset import Dataset, fingerprint, nfc, tidy_label
 from noria.contracts import Candidate, Example, Progress, SetAside, Silent, Suspect
 from noria.data import decisions as decisions_file
 from noria.data.cells import ByHash, Chosen
-from noria.data.duplicates import exact_duplicates, join, members
+from noria.data.duplicates import exact_duplicates, join, join_pairs, members
 from noria.data.features import Wanted
 from noria.data.findings import KINDS, Near, findings, ranked
 from noria.data.inspection import Inspected, InspectionCache, inspect_all
@@ -226,7 +226,7 @@ def _arranged(
     candidates = [_tidy(candidate) for candidate in listing.candidates]
     readable = _without_unreadable(candidates, seen, mended.dropped, set_aside)
     records, contradictions = _without_contradictions(readable, mended.said, set_aside)
-    groups, content = _near_groups(near, len(seen)), [one.content_sha256 for one in seen]
+    groups, content = join_pairs(near, len(seen)), [one.content_sha256 for one in seen]
     units = _units(records, groups, mended.ties)
     kept, units = _without_leaks(records, units, set_aside)
     return _Arranged(
@@ -311,15 +311,6 @@ def _near_pairs(
     wanted = [Wanted(listing.root / listing.candidates[place].path, seen[place].sha256 or "") for place in places]
     found = search(inputs, (lambda: features(wanted)) if features else (lambda: None))
     return [(places[first], places[second], likeness) for first, second, likeness in found]
-
-
-def _near_groups(near: Sequence[Pair], count: int) -> list[int]:
-    """Return a number for each of `count` places: near duplicates, directly or in a chain, have the same."""
-    keys: dict[int, list[int]] = {}
-    for number, (first, second, _) in enumerate(near):
-        keys.setdefault(first, []).append(number)
-        keys.setdefault(second, []).append(number)
-    return join(keys.get(place, ()) for place in range(count))
 
 
 def _by_hash(listing: Listing, records: Sequence[_Record]) -> Mapping[str, bytes]:

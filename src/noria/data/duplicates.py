@@ -31,6 +31,15 @@ def join(keys: Iterable[Iterable[Hashable]]) -> list[int]:
     return [_root(parents, index) for index in range(len(parents))]
 
 
+def join_pairs(pairs: Iterable[Sequence[float]], count: int) -> list[int]:
+    """Return a group number for each of `count` items, as `join` does; a pair begins with the indices of two items."""
+    keys: dict[int, list[int]] = {}
+    for number, (first, second, *_) in enumerate(pairs):
+        keys.setdefault(int(first), []).append(number)
+        keys.setdefault(int(second), []).append(number)
+    return join(keys.get(place, ()) for place in range(count))
+
+
 def members(groups: Sequence[int]) -> list[list[int]]:
     """Return the items of each group, groups in the order of their first item."""
     found: defaultdict[int, list[int]] = defaultdict(list)

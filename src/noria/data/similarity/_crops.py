@@ -19,7 +19,7 @@ from noria.ordered import default_threads, ordered_map
 
 LIKELY = 0.5  # correlation of the first search below which a pair is let be
 _FIELD = 32  # pixels a side in the first search
-_SIZES = (30, 27, 24, 21, 18, 16)  # of the part in the field: it is half as long as the whole, or longer
+_SIZES = (30, 28, 26, 23, 20, 18, 16)  # of the part in the field: it is half as long as the whole, or longer
 _SMALLEST = 10
 _ASPECT_STEP = 0.08  # aspects are taken as equal within it; a logarithm
 _FINE = 24  # pixels a side on which a window is moved about

@@ -17,7 +17,7 @@ from noria.data.similarity._whitening import Vectors, spread_over, unit
 _AROUND = 2  # pixels to each side that a point is measured against
 _NOISE = 4.0  # grey levels: what varies less is flat
 _AT_ONCE = 2048
-_EDGE = 7  # the part of a side that is no longer the middle
+_EDGE = 4  # the part of a side that is no longer the middle
 _DRAWN = 400  # pictures whose pairs say what is usual
 
 Grey = NDArray[np.uint8]
@@ -40,7 +40,8 @@ class Looks:
     def likeness(self, pairs: Pairs) -> Vectors:
         """Return (p,) cosines of pairs: of the one with the other, or with its mirror image, whichever is higher."""
         found = [np.zeros(0, np.float32)]
-        for some in np.array_split(pairs, max(1, -(-len(pairs) // _AT_ONCE))):
+        for start in range(0, len(pairs), _AT_ONCE):
+            some = pairs[start : start + _AT_ONCE]
             first, second = self._grey[some[:, 0]], self._grey[some[:, 1]]
             found.append(np.maximum(self.between(first, second), self.between(first, second[:, :, ::-1])))
         return np.concatenate(found)
@@ -59,7 +60,8 @@ class Looks:
         """
         ones, others = (self._whitening.full(_flat(grey)) for grey in (first, second))
         inner = [_middle(vectors, first.shape[1]) for vectors in (ones, others)]
-        return np.minimum(np.einsum("pd,pd->p", ones, others), np.einsum("pd,pd->p", *inner))
+        whole, middle = (np.einsum("pd,pd->p", *both) for both in ((ones, others), inner))
+        return np.asarray(np.minimum(whole, middle), np.float32)
 
 
 def measured_locally(grey: NDArray[np.generic]) -> NDArray[np.float32]:

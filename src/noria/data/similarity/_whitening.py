@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 SAMPLE = 2000  # vectors that the directions are found from
 DIRECTIONS = 256
+_PER_DIRECTION = 8  # vectors; divided by the spread of as few as there are directions, all would be unlike all others
 _SPARE, _ROUNDS, _SEED = 16, 2, 0  # of the randomised search for the directions
 
 Vectors = NDArray[np.float32]
@@ -28,7 +29,9 @@ class Whitening:
     rest: float  # gain of all other directions
 
     def codes(self, vectors: Vectors) -> Vectors:
-        """Return (n, K): the part along the directions, for the search among many."""
+        """Return (n, K): the part along the directions, for the search among many; all of it where those are few."""
+        if len(self.gains) < DIRECTIONS:
+            return self.full(vectors)
         return unit((vectors - self.mean) @ self.directions * self.gains)
 
     def full(self, vectors: Vectors) -> Vectors:
@@ -48,7 +51,7 @@ def fit(vectors: Vectors) -> Whitening:
     centred = vectors - mean
     total = float(np.vdot(centred, centred)) / len(centred)
     width = centred.shape[1]
-    count = min(DIRECTIONS, width, len(centred))
+    count = min(DIRECTIONS, width, max(1, len(centred) // _PER_DIRECTION))
     drawn = np.random.default_rng(_SEED).standard_normal((width, min(count + _SPARE, width)), dtype=np.float32)
     seen = centred @ drawn
     for _ in range(_ROUNDS):

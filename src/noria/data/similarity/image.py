@@ -20,7 +20,7 @@ from noria.data.similarity._whitening import Vectors, spread_over
 from noria.inputs.image import open_sketches
 
 THRESHOLD = 0.22  # of whole frames; unrelated photos come to 0.15 at most
-PART_THRESHOLD = 0.45  # of a window, which was the best of thousands
+PART_THRESHOLD = 0.5  # of a window, which was the best of thousands
 _HIGHEST = 0.6
 _BACKGROUND = 1.7  # times the likeness that one of a thousand pairs exceeds by chance
 _CHANCE = 0.001

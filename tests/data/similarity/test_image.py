@@ -1,0 +1,119 @@
+"""Near duplicates of real photos are found, however they were made, and different photos are not taken for them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageEnhance, ImageFont
+
+from noria.data.duplicates import join_pairs
+from noria.data.similarity.image import near_pairs
+from noria.inputs import image
+
+PHOTOS = 120
+COPIES = 24
+
+
+@pytest.fixture(scope="module")
+def flowers(shared_data: Path) -> list[Image.Image]:
+    """Photos of which no two are alike: every 33rd of all."""
+    files = sorted((shared_data / "flowers").glob("*/*.jpg"))
+    return [Image.open(file).convert("RGB") for file in files[:: len(files) // PHOTOS][:PHOTOS]]
+
+
+def saved(picture: Image.Image, quality: int = 95) -> bytes:
+    target = io.BytesIO()
+    picture.save(target, "JPEG", quality=quality)
+    return target.getvalue()
+
+
+def sketch(picture: Image.Image, quality: int = 95) -> bytes:
+    return image.inspect(saved(picture, quality), image.Settings()).sketch
+
+
+def resized(picture: Image.Image) -> Image.Image:
+    return picture.resize((picture.width // 3, picture.height // 3))
+
+
+def mirrored(picture: Image.Image) -> Image.Image:
+    return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+
+
+def watermarked(picture: Image.Image) -> Image.Image:
+    layer = Image.new("RGBA", picture.size)
+    draw, size = ImageDraw.Draw(layer), picture.width // 8
+    for top in range(0, picture.height, size * 3):
+        draw.text((5, top), "example.com", font=ImageFont.load_default(size), fill=(255, 255, 255, 150))
+    return Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
+
+
+def brightened(picture: Image.Image) -> Image.Image:
+    return ImageEnhance.Contrast(ImageEnhance.Brightness(picture).enhance(1.25)).enhance(1.1)
+
+
+def recompressed(picture: Image.Image) -> Image.Image:
+    return Image.open(io.BytesIO(saved(picture, quality=12)))
+
+
+def cropped(picture: Image.Image) -> Image.Image:
+    width, height = picture.size
+    return picture.crop((width // 10, height // 10, width * 85 // 100, height * 85 // 100))
+
+
+def framed(picture: Image.Image) -> Image.Image:
+    made = Image.new("RGB", (picture.width + 60, picture.height + 60), "black")
+    made.paste(Image.new("RGB", (picture.width + 40, picture.height + 40), "white"), (10, 10))
+    made.paste(picture, (30, 30))
+    return made
+
+
+@pytest.mark.parametrize("change", [resized, mirrored, watermarked, brightened, recompressed])
+def test_each_kind_of_copy_is_found_and_nothing_else(
+    flowers: list[Image.Image], change: Callable[[Image.Image], Image.Image]
+) -> None:
+    sketches = [sketch(one) for one in flowers] + [sketch(change(one)) for one in flowers[:COPIES]]
+    found = {(first, second) for first, second, _ in near_pairs(sketches)}
+    assert found == {(number, PHOTOS + number) for number in range(COPIES)}
+
+
+def test_parts_are_found_where_there_are_features(flowers: list[Image.Image]) -> None:
+    pictures = [*flowers, *(cropped(one) for one in flowers[:COPIES])]
+    # Means of colour over a coarse grid stand in for a network: a part of a picture has colours like the whole.
+    vectors = np.stack([np.asarray(one.resize((2, 2), Image.Resampling.BOX), np.float32).ravel() for one in pictures])
+    sketches = [sketch(one) for one in pictures]
+    assert near_pairs(sketches) == []
+    found = {(first, second) for first, second, _ in near_pairs(sketches, lambda: vectors)}
+    assert found <= {(number, PHOTOS + number) for number in range(COPIES)}
+    assert len(found) > COPIES / 2
+
+
+def test_different_photos_in_the_same_frame_are_not_alike(flowers: list[Image.Image]) -> None:
+    sketches = [sketch(framed(one)) for one in flowers[:COPIES]] + [sketch(one) for one in flowers[COPIES:]]
+    assert near_pairs(sketches) == []
+
+
+def test_the_same_pictures_give_the_same_pairs(flowers: list[Image.Image]) -> None:
+    sketches = [sketch(one) for one in flowers] + [sketch(resized(one)) for one in flowers[:COPIES]]
+    assert near_pairs(sketches) == near_pairs(sketches)
+
+
+def test_a_set_of_many_copies_of_one_picture_is_one_group(flowers: list[Image.Image]) -> None:
+    copies = [flowers[0].resize((200 + 3 * number, 150 + number)) for number in range(30)]
+    sketches = [sketch(one) for one in (*copies, *flowers[1:])]
+    groups = join_pairs(near_pairs(sketches), len(sketches))
+    assert set(groups[:30]) == {0}
+    assert len(set(groups)) == PHOTOS
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_few_pictures_are_no_trouble(flowers: list[Image.Image], count: int) -> None:
+    assert near_pairs([sketch(one) for one in flowers[:count]]) == []
+
+
+def test_pictures_of_one_colour_are_near_to_nothing() -> None:
+    plain = [Image.new("RGB", (64, 48), (shade, shade, shade)) for shade in range(0, 250, 25)]
+    assert near_pairs([sketch(one) for one in plain]) == []

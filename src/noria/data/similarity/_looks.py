@@ -18,6 +18,7 @@ _AROUND = 2  # pixels to each side that a point is measured against
 _NOISE = 4.0  # grey levels: what varies less is flat
 _AT_ONCE = 2048
 _EDGE = 4  # the part of a side that is no longer the middle
+_USUAL, _EQUAL = 0.1, 0.9  # equal: nine tenths of the way from what one pair in ten reaches to the same
 _DRAWN = 400  # pictures whose pairs say what is usual
 
 Grey = NDArray[np.uint8]
@@ -31,14 +32,16 @@ class Looks:
         self._grey = grey
         some = grey[spread_over(len(grey), _whitening.SAMPLE // 2)]
         self._whitening = _whitening.fit(np.concatenate([_flat(some), _flat(some[:, :, ::-1])]))
+        usual = _highest(*self._drawn(), _USUAL)
+        self._equal = usual + _EQUAL * (1 - usual)
 
-    def codes(self, *, mirrored: bool = False) -> Vectors:
+    def codes(self, *, mirrored: bool = False, whitened: bool = True) -> Vectors:
         """Return (n, K) of unit length: what near neighbours are searched with."""
-        parts = [self._whitening.codes(_flat(some[:, :, ::-1] if mirrored else some)) for some in _pieces(self._grey)]
-        return np.concatenate(parts)
+        code = self._whitening.codes if whitened else self._whitening.plain
+        return np.concatenate([code(_flat(some[:, :, ::-1] if mirrored else some)) for some in _pieces(self._grey)])
 
     def likeness(self, pairs: Pairs) -> Vectors:
-        """Return (p,) cosines of pairs: of the one with the other, or with its mirror image, whichever is higher."""
+        """Return (p,) likeness of pairs: of the one with the other, or with its mirror image, whichever is higher."""
         found = [np.zeros(0, np.float32)]
         for start in range(0, len(pairs), _AT_ONCE):
             some = pairs[start : start + _AT_ONCE]
@@ -48,20 +51,25 @@ class Looks:
 
     def by_nature(self, chance: float) -> float:
         """Return the likeness that a pair of this dataset exceeds with a probability of `chance`."""
+        straight, mirrored = (self._whitening.full(one) for one in self._drawn())
+        return _highest(straight, mirrored, chance)
+
+    def _drawn(self) -> tuple[Vectors, Vectors]:
+        """Some of the pictures, straight and mirrored."""
         some = self._grey[spread_over(len(self._grey), _DRAWN)]
-        straight, mirrored = (self._whitening.full(_flat(one)) for one in (some, some[:, :, ::-1]))
-        likeness = np.maximum(straight @ straight.T, straight @ mirrored.T)
-        return float(np.quantile(likeness[np.triu_indices(len(some), 1)], 1 - chance))
+        return _flat(some), _flat(some[:, :, ::-1])
 
     def between(self, first: NDArray[np.generic], second: NDArray[np.generic]) -> Vectors:
         """Return (p,) cosines of grey copies (p, side, side) with others.
 
-        Of the whole frame or of its middle, whichever is lower: two pictures in the same frame are no copies.
+        Of the whole frame or of its middle, whichever is lower: two pictures in the same frame are no copies. Where a
+        good part of a dataset is copies of one picture, that is what its pictures have in common; so what is equal
+        even as it is, and in this dataset is not so by nature, counts as it is.
         """
-        ones, others = (self._whitening.full(_flat(grey)) for grey in (first, second))
-        inner = [_middle(vectors, first.shape[1]) for vectors in (ones, others)]
-        whole, middle = (np.einsum("pd,pd->p", *both) for both in ((ones, others), inner))
-        return np.asarray(np.minimum(whole, middle), np.float32)
+        ones, others, side = _flat(first), _flat(second), first.shape[1]
+        whitened = _whole_and_middle(self._whitening.full(ones), self._whitening.full(others), side)
+        plain = _whole_and_middle(ones, others, side)
+        return np.asarray(np.where(plain >= self._equal, np.maximum(plain, whitened), whitened), np.float32)
 
 
 def measured_locally(grey: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -89,10 +97,18 @@ def _flat(grey: NDArray[np.generic]) -> Vectors:
     return unit(values - values.mean(axis=1, keepdims=True))
 
 
-def _middle(vectors: Vectors, side: int) -> Vectors:
+def _whole_and_middle(ones: Vectors, others: Vectors, side: int) -> Vectors:
+    """Return the lower of two cosines: of all, and of the middle of the frame."""
     edge = side // _EDGE
-    inner = vectors.reshape(-1, side, side)[:, edge : side - edge, edge : side - edge]
-    return unit(inner.reshape(len(vectors), -1))
+    inner = [one.reshape(-1, side, side)[:, edge : side - edge, edge : side - edge] for one in (ones, others)]
+    flat = [unit(one.reshape(len(one), (side - 2 * edge) ** 2)) for one in inner]
+    cosines = [np.einsum("pd,pd->p", *both) for both in ((ones, others), flat)]
+    return np.asarray(np.minimum(*cosines), np.float32)
+
+
+def _highest(straight: Vectors, mirrored: Vectors, chance: float) -> float:
+    likeness = np.maximum(straight @ straight.T, straight @ mirrored.T)
+    return float(np.quantile(likeness[np.triu_indices(len(straight), 1)], 1 - chance))
 
 
 def _pieces(grey: Grey) -> list[Grey]:

@@ -34,6 +34,10 @@ class Whitening:
             return self.full(vectors)
         return unit((vectors - self.mean) @ self.directions * self.gains)
 
+    def plain(self, vectors: Vectors) -> Vectors:
+        """Return (n, K): the part along the directions as it is, not whitened; all of it where those are few."""
+        return unit(vectors if len(self.gains) < DIRECTIONS else (vectors - self.mean) @ self.directions)
+
     def full(self, vectors: Vectors) -> Vectors:
         """Return (n, D): all of it, for the verdict on few."""
         centred = vectors - self.mean

@@ -42,9 +42,8 @@ def near_pairs(sketches: Sequence[bytes], features: Callable[[], Vectors | None]
         return []
     grey, aspects = open_sketches(sketches)
     looks = Looks(grey)
-    straight, mirrored = looks.codes(), looks.codes(mirrored=True)
     higher = _BACKGROUND * looks.by_nature(_CHANCE)
-    found = _same_frame(looks, straight, mirrored, min(max(THRESHOLD, higher), _HIGHEST))
+    found = _same_frame(looks, min(max(THRESHOLD, higher), _HIGHEST))
     vectors = features()
     if vectors is not None:
         known = {(first, second) for first, second, _ in found}
@@ -53,25 +52,26 @@ def near_pairs(sketches: Sequence[bytes], features: Callable[[], Vectors | None]
     return found
 
 
-def _same_frame(looks: Looks, straight: Vectors, mirrored: Vectors, threshold: float) -> list[Pair]:
-    index = Neighbours(straight)
-    pairs = np.concatenate([candidate_pairs(index, codes, _NEAREST) for codes in (straight, mirrored)])
-    found = _verified(looks, straight, mirrored, pairs, threshold)
+def _same_frame(looks: Looks, threshold: float) -> list[Pair]:
+    straight, mirrored, plain = looks.codes(), looks.codes(mirrored=True), looks.codes(whitened=False)
+    whitened, as_is = Neighbours(straight), Neighbours(plain)
+    searched = [(whitened, straight, straight), (whitened, mirrored, straight), (as_is, plain, plain)]
+    found: set[Pair] = set()
+    for index, queries, codes in searched:
+        found |= set(_verified(looks, candidate_pairs(index, queries, _NEAREST), queries, codes, threshold))
     # Who has as many copies as neighbours were looked at may have more; else a group could fall into pieces.
     count = np.bincount(np.array([pair[:2] for pair in found], np.int64).ravel(), minlength=len(straight))
     crowded = np.flatnonzero(count >= _NEAREST)
-    if crowded.size:
-        near = index.of(straight[crowded], _MANY + 1)
+    for index, queries, codes in searched if crowded.size else ():
+        near = index.of(queries[crowded], _MANY + 1)
         more = np.stack([np.repeat(crowded, near.shape[1]), near.ravel()], axis=1)
-        found += _verified(looks, straight, mirrored, more[more[:, 0] != more[:, 1]], threshold)
-    return sorted(set(found))
+        found |= set(_verified(looks, more[more[:, 0] != more[:, 1]], queries, codes, threshold))
+    return sorted(found)
 
 
-def _verified(looks: Looks, straight: Vectors, mirrored: Vectors, pairs: Pairs, threshold: float) -> list[Pair]:
+def _verified(looks: Looks, pairs: Pairs, queries: Vectors, codes: Vectors, threshold: float) -> list[Pair]:
     pairs = np.unique(np.sort(pairs, axis=1), axis=0)
-    first, second = pairs.T
-    either = np.maximum(_products(straight, first, straight, second), _products(straight, first, mirrored, second))
-    pairs = pairs[either > _LIKELY]
+    pairs = pairs[_products(queries, pairs[:, 0], codes, pairs[:, 1]) > _LIKELY]
     return _above(pairs, looks.likeness(pairs), threshold)
 
 

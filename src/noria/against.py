@@ -56,7 +56,7 @@ class Comparison:
             "auc": self.drift.auc,
             "interval": list(self.drift.interval),
             "p_value": self.drift.p_value,
-            "how_far": in_words(self.drift.auc),
+            "how_far": in_words(self.drift),
             "moved_most": [asdict(one) for one in self.moved_most],
         }
         return {
@@ -121,9 +121,9 @@ def compare_datasets(new: Dataset, old: Dataset, *, seed: int, progress: Progres
     )
 
 
-def in_words(auc: float) -> str:
-    """Return how far inputs have moved: "hardly", "a little", "clearly" or "much"."""
-    return next(word for below, word in _WORDS if auc < below)
+def in_words(drift: Drift) -> str:
+    """Return how far inputs moved: "not" where chance does as much, else "hardly", "a little", "clearly" or "much"."""
+    return "not" if drift.p_value > CHANCE else next(word for below, word in _WORDS if drift.auc < below)
 
 
 _Sided = tuple[Dataset, Sequence[Example]]
@@ -225,7 +225,7 @@ def _findings(
 def _about_drift(drift: Drift, tested: Side, moved: Sequence[Suspect], shifted: bool) -> Finding:
     low, high = drift.interval
     message = (
-        f"The inputs that were {tested} differ {in_words(drift.auc)} from the others: one of each is told apart "
+        f"The inputs that were {tested} differ {in_words(drift)} from the others: one of each is told apart "
         f"{drift.auc:.0%} of the time (50 % is chance; 95 %: {low:.0%} to {high:.0%}; p = {drift.p_value:.3f}; "
         f"{len(drift.new_rows):,} against {len(drift.old_rows):,})."
     )

@@ -243,6 +243,7 @@ MISTAKES = {
     "out below a file": (["train", "photos", "--out", "bad.toml/run"], "bad.toml is a file"),
     "out is somebody's": (["train", "photos", "--out", "one"], "one is there already"),
     "unknown --fail-on": (["check", "photos", "--fail-on", "unreadble"], "Did you mean 'unreadable'"),
+    "--fail-on drift from nothing": (["check", "photos", "--fail-on", "drift"], "--against OLD"),
     "run is no run": (["export", "photos"], "noria train"),
     "bundle is no bundle": (["verify", "photos"], "noria export"),
     "source is neither": (["predict", "photos", "photos"], "neither"),

@@ -137,7 +137,7 @@ def _drift(
     if min(map(len, drawn)) < FEWEST:
         return None, (), f"{_few(*drawn)}; from fewer than {FEWEST} on a side nothing can be told."
     try:
-        sides = [(side[0], some) for side, some in zip((first, second), drawn, strict=True)]
+        sides = [(_with_contents(side[0]), some) for side, some in zip((first, second), drawn, strict=True)]
         near = _near(sides)
         firsts, first_vectors, first_near = _with_vectors(sides[0], near[: len(drawn[0])], progress)
         seconds, second_vectors, second_near = _with_vectors(sides[1], near[len(drawn[0]) :], progress)
@@ -168,12 +168,15 @@ def _drawn(first: _Sided, second: _Sided, seed: int) -> list[list[Example]]:
     return [[examples[place] for place in draw(units(examples), MOST, random)] for _, examples in (first, second)]
 
 
+def _with_contents(dataset: Dataset) -> Dataset:
+    return dataset if dataset.contents else reopened(dataset)
+
+
 def _near(sides: Sequence[_Sided]) -> list[int]:
     """A number for each input of both sides, the same for near duplicates."""
     contents: list[bytes | None] = []
     for dataset, examples in sides:
-        held = reopened(dataset).contents
-        contents += [held.get(one.sha256) for one in examples]
+        contents += [dataset.contents.get(one.sha256) for one in examples]
     similarity = plugins.load("noria.data.similarity", plugins.load("noria.tasks", sides[0][0].task).SIMILARITY)
     return list(similarity.groups(contents))
 

@@ -23,14 +23,14 @@ from noria.artifacts.dataset import Dataset, nfc, tidy_label
 from noria.contracts import Candidate, Example, Progress, SetAside, Silent
 from noria.data.cells import ByHash, Chosen
 from noria.data.duplicates import exact_duplicates, join, members
-from noria.data.findings import KINDS, findings
+from noria.data.findings import COMPARED, KINDS, findings
 from noria.data.inspection import Inspected, InspectionCache, inspect_all
 from noria.data.readers import Columns, Listing, find_reader
 from noria.data.readers import read as read_listing
 from noria.data.split import STRICTEST, Item, Ratios, assign
 from noria.errors import DataError
 
-__all__ = ["KINDS", "InspectionCache", "check", "reopened"]
+__all__ = ["COMPARED", "KINDS", "InspectionCache", "check", "reopened"]
 
 _SHAPING = {"height", "width", "fit", "resample"}  # settings that change the array but not whether a file is good
 

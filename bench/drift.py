@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
 from _features import keep_features
-from _harness import MIB, Kept, flowers, parser, publish, run_child, say, scratch_folder, table, write_manifest
+from _harness import MIB, Kept, flowers, parser, publish, run_child, say, table, write_manifest
 from _texts import hotel, imdb
 from noria import api
 from noria.contracts import Silent
@@ -100,8 +101,8 @@ def _options() -> argparse.Namespace:
 
 def _of_pictures(given: argparse.Namespace) -> list[Question]:
     count = min(300, given.pictures // 2)
-    with scratch_folder() as scratch:
-        keep_features()  # the scratch folder's cache would be gone with it
+    with tempfile.TemporaryDirectory(prefix="noria-bench-") as folder:
+        scratch = Path(folder)
         rows = flowers(60 if given.quick else None)
         whole, labels = _features(rows, scratch / "all.csv")
         chosen = [rows[place] for place in np.random.default_rng(0).permutation(len(rows))[: given.pictures]]

@@ -246,6 +246,7 @@ MISTAKES = {
     "decisions are none": (["check", "photos", "--decisions", "bad.toml"], "is no file of decisions"),
     "page without a place": (["check", "photos", "--page", "--decisions", "none"], "Answers need a file"),
     "unknown --fail-on": (["check", "photos", "--fail-on", "unreadble"], "Did you mean 'unreadable'"),
+    "--fail-on drift from nothing": (["check", "photos", "--fail-on", "drift"], "--against OLD"),
     "run is no run": (["export", "photos"], "noria train"),
     "bundle is no bundle": (["verify", "photos"], "noria export"),
     "source is neither": (["predict", "photos", "photos"], "neither"),

@@ -56,7 +56,7 @@ class Comparison:
             "auc": self.drift.auc,
             "interval": list(self.drift.interval),
             "p_value": self.drift.p_value,
-            "how_far": in_words(self.drift.auc),
+            "how_far": in_words(self.drift),
             "moved_most": [asdict(one) for one in self.moved_most],
         }
         return {
@@ -121,9 +121,9 @@ def compare_datasets(new: Dataset, old: Dataset, *, seed: int, progress: Progres
     )
 
 
-def in_words(auc: float) -> str:
-    """Return how far inputs have moved: "hardly", "a little", "clearly" or "much"."""
-    return next(word for below, word in _WORDS if auc < below)
+def in_words(drift: Drift) -> str:
+    """Return how far inputs moved: "not" where chance does as much, else "hardly", "a little", "clearly" or "much"."""
+    return "not" if drift.p_value > CHANCE else next(word for below, word in _WORDS if drift.auc < below)
 
 
 _Sided = tuple[Dataset, Sequence[Example]]
@@ -137,7 +137,7 @@ def _drift(
     if min(map(len, drawn)) < FEWEST:
         return None, (), f"{_few(*drawn)}; from fewer than {FEWEST} on a side nothing can be told."
     try:
-        sides = [(side[0], some) for side, some in zip((first, second), drawn, strict=True)]
+        sides = [(_with_contents(side[0]), some) for side, some in zip((first, second), drawn, strict=True)]
         near = _near(sides)
         firsts, first_vectors, first_near = _with_vectors(sides[0], near[: len(drawn[0])], progress)
         seconds, second_vectors, second_near = _with_vectors(sides[1], near[len(drawn[0]) :], progress)
@@ -168,12 +168,15 @@ def _drawn(first: _Sided, second: _Sided, seed: int) -> list[list[Example]]:
     return [[examples[place] for place in draw(units(examples), MOST, random)] for _, examples in (first, second)]
 
 
+def _with_contents(dataset: Dataset) -> Dataset:
+    return dataset if dataset.contents else reopened(dataset)
+
+
 def _near(sides: Sequence[_Sided]) -> list[int]:
     """A number for each input of both sides, the same for near duplicates."""
     contents: list[bytes | None] = []
     for dataset, examples in sides:
-        held = reopened(dataset).contents
-        contents += [held.get(one.sha256) for one in examples]
+        contents += [dataset.contents.get(one.sha256) for one in examples]
     similarity = plugins.load("noria.data.similarity", plugins.load("noria.tasks", sides[0][0].task).SIMILARITY)
     return list(similarity.groups(contents))
 
@@ -225,7 +228,7 @@ def _findings(
 def _about_drift(drift: Drift, tested: Side, moved: Sequence[Suspect], shifted: bool) -> Finding:
     low, high = drift.interval
     message = (
-        f"The inputs that were {tested} differ {in_words(drift.auc)} from the others: one of each is told apart "
+        f"The inputs that were {tested} differ {in_words(drift)} from the others: one of each is told apart "
         f"{drift.auc:.0%} of the time (50 % is chance; 95 %: {low:.0%} to {high:.0%}; p = {drift.p_value:.3f}; "
         f"{len(drift.new_rows):,} against {len(drift.old_rows):,})."
     )

@@ -101,21 +101,16 @@ def review(
 
 
 def compare_data(
-    new: PathLike | Dataset,
-    old: PathLike | Dataset,
-    *,
-    config: Config | None = None,
-    progress: Progress | None = None,
+    new: PathLike | Dataset, old: PathLike | Dataset, *, config: Config | None = None, progress: Progress | None = None
 ) -> Comparison:
     """Tell how new data differs from old: what is added, gone and relabelled, and how far labels and inputs moved.
 
     Args:
-        new: data as for `check`, a run, a run's `dataset` folder, or what `check` returned.
-        old: the same.
+        new: data as for `check`, a run, a run's `dataset` folder, or what `check` returned; `old` likewise.
         config: how data is read that is not a dataset yet.
 
     Returns:
-        `changes`, `shares`, `drift` (an AUC with its interval and p-value), `moved_most`, `findings`, `as_dict()`.
+        `changes`, `shares`, `drift` (AUC, interval, p-value), `moved_most`, `findings`, and `as_dict()` of all.
 
     Raises:
         DataError: one of them cannot be read, or they are for different tasks.

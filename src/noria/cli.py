@@ -200,11 +200,13 @@ def check(
 
     from noria import api
     from noria.config import load_config
-    from noria.data.check import KINDS
+    from noria.data.check import COMPARED, KINDS
 
     wanted = {kind.strip() for given in fail_on or () for kind in given.split(",")}
     for kind in sorted(wanted - KINDS - {"any"}):
         raise UnknownNameError("kind of finding", kind, {*KINDS, "any"})
+    if not against and (idle := sorted(wanted & COMPARED)):
+        raise ConfigError(f"--fail-on {', '.join(idle)} looks at older data: name it with --against OLD.")
     given = {"seed": seed, "data__text": text, "data__label": label, "data__decisions": decisions}
     loaded = load_config(config, settings or (), data=data, **given)
     server = None

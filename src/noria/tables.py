@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SHOWN = 3  # examples of a finding; --json has more
-MOVED = 10  # inputs that moved most
-UNLIKELY = 0.05  # p-value above which nothing has moved
+MOST_ROWS = 10  # labels whose shares changed most, inputs that moved most
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -52,6 +51,8 @@ def comparison_tables(told: Mapping[str, Any]) -> list[Any]:
     for kind in ("added", "gone", "relabelled", "renamed", "edited", "set_aside"):
         names = pairs.get(kind, told[kind])
         more = ", ..." if len(names) > SHOWN else ""
+        if not names and kind not in ("added", "gone"):
+            continue
         counts.add_row(kind.replace("_", " "), f"{len(names):,}", Text(visible(", ".join(names[:SHOWN]) + more)))
     counts.add_row("kept", f"{told['kept']:,}", "")
     return ["", counts, "", _shares_table(told), "", *_drift_lines(told), ""]
@@ -60,7 +61,7 @@ def comparison_tables(told: Mapping[str, Any]) -> list[Any]:
 def _shares_table(told: Mapping[str, Any]) -> Table:
     """The share of each label before and now, those that changed most first."""
     table = new_table("label", "old", "new", told["tested"])
-    for row in told["labels"]:
+    for row in told["labels"][:MOST_ROWS]:
         table.add_row(Text(visible(row["label"])), *(f"{row[side]:.1%}" for side in ("old", "new", "tested")))
     return table
 
@@ -77,14 +78,16 @@ def _drift_lines(told: Mapping[str, Any]) -> list[Any]:
         return [*lines, f"Inputs: not tested, {told['untested']}"]
     low, high = drift["interval"]
     first, second = drift["compared"]
+    moved = drift["how_far"] != "not"
+    found = f"the {told['tested']} differ {drift['how_far']}" if moved else "no drift"
     lines.append(
-        f"Inputs: the {told['tested']} differ {drift['how_far']}; told apart {drift['auc']:.1%} of the time (50 % is "
+        f"Inputs: {found}; told apart {drift['auc']:.1%} of the time (50 % is "
         f"chance; 95 %: {low:.1%} to {high:.1%}), p = {drift['p_value']:.3f}, {first:,} against {second:,}."
     )
-    if drift["p_value"] > UNLIKELY:
+    if not moved:
         return lines
     table = new_table("moved most", "label", "less moved are")
-    for one in drift["moved_most"][:MOVED]:
+    for one in drift["moved_most"][:MOST_ROWS]:
         table.add_row(Text(visible(one["path"])), Text(visible(one["label"])), f"{one['score']:.1%}")
     return [*lines, "", table]
 

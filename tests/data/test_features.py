@@ -165,7 +165,7 @@ def test_a_picture_that_changed_is_refused_and_the_others_are_kept(
 ) -> None:
     items = wanted(pictures)
     shutil.copyfile(pictures[0], pictures[-1])
-    with pytest.raises(DataError, match=f"{pictures[-1].name} changed while training"):
+    with pytest.raises(DataError, match=f"{pictures[-1].name} changed since it was checked"):
         compute(items, extractor, path, workers=1)
     assert compute(items[:-1], extractor, path)[1] == 0
 
@@ -173,5 +173,5 @@ def test_a_picture_that_changed_is_refused_and_the_others_are_kept(
 def test_a_picture_that_went_away_is_told(pictures: list[Path], extractor: Extractor, path: Path) -> None:
     items = wanted(pictures)
     pictures[1].unlink()
-    with pytest.raises(DataError, match=f"{pictures[1].name} went away while training"):
+    with pytest.raises(DataError, match=f"{pictures[1].name} went away since it was checked"):
         compute(items, extractor, path)

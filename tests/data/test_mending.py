@@ -102,7 +102,7 @@ def test_every_decision_is_in_the_next_dataset_and_none_in_the_files(flowers: Pa
     assert reasons["rose/daisy.jpg"].startswith("another label is right by decision: labelled rose, but daisy/00.jpg")
     assert finding(dataset, "conflicting_labels") is None
     assert finding(dataset, "exact_duplicates") is None  # one copy is dropped, the other was kept
-    told = finding(dataset, "relabelled")
+    told = finding(dataset, "labels_decided")
     assert told is not None and told.severity == "info"
     assert "1 from 'rose' to 'daisy', 1 from 'rose' to 'peony'" in told.message
     assert "No input was given the label 'peony': it is new." in told.message

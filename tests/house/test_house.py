@@ -41,6 +41,7 @@ LIGHT = [
     "noria",
     "noria.cli",
     "noria.api",
+    "noria.against",
     "noria.config",
     "noria.cache",
     "noria.data.check",

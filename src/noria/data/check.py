@@ -28,7 +28,7 @@ from noria.data import decisions as decisions_file
 from noria.data.cells import ByHash, Chosen
 from noria.data.duplicates import exact_duplicates, join, join_pairs, members
 from noria.data.features import Wanted
-from noria.data.findings import KINDS, Near, findings, ranked
+from noria.data.findings import COMPARED, KINDS, Near, findings, ranked
 from noria.data.inspection import Inspected, InspectionCache, inspect_all
 from noria.data.mending import Known, Mended, mend, without_answered
 from noria.data.readers import Columns, Listing, find_reader
@@ -36,7 +36,7 @@ from noria.data.readers import read as read_listing
 from noria.data.split import STRICTEST, Item, Ratios, assign
 from noria.errors import DataError
 
-__all__ = ["KINDS", "InspectionCache", "check", "reopened"]
+__all__ = ["COMPARED", "KINDS", "InspectionCache", "check", "reopened"]
 
 Pair = tuple[int, int, float]  # places of candidates, and how alike they are, from 0 to 1
 Features = Callable[[Sequence[Wanted]], NDArray[np.float32] | None]

@@ -136,7 +136,7 @@ def shares_by_label(sides: Mapping[str, Sequence[Example]]) -> list[dict[str, An
         for label in sorted(set().union(*counts.values()))
     ]
     first, second = list(sides)[:2]
-    return sorted(rows, key=lambda row: (-abs(row[first] - row[second]), row["label"]))
+    return sorted(rows, key=lambda row: (-round(abs(row[first] - row[second]), 9), row["label"]))
 
 
 def as_dict(changes: Changes) -> dict[str, Any]:

@@ -123,8 +123,8 @@ def _unchanged_bytes(item: Wanted) -> bytes:
         data = item.path.read_bytes()
     except OSError as error:
         raise DataError(
-            f"{item.path} went away while training: {error.strerror}. Start the same command again."
+            f"{item.path} went away since it was checked: {error.strerror}. Start the same command again."
         ) from None
     if hashlib.sha256(data).hexdigest() != item.sha256:
-        raise DataError(f"{item.path} changed while training. Start the same command again.")
+        raise DataError(f"{item.path} changed since it was checked. Start the same command again.")
     return data

@@ -16,7 +16,7 @@ from noria.data.duplicates import exact_duplicates, members
 from noria.data.mending import KINDS as OF_DECISIONS
 from noria.data.readers import Listing
 
-__all__ = ["KINDS", "findings", "ranked"]
+__all__ = ["COMPARED", "KINDS", "Near", "findings", "ranked"]
 
 _SHOWN = 20  # examples named in a finding; all of them stand in the set-aside list
 _IMBALANCE = 10.0  # largest class / smallest class
@@ -78,18 +78,22 @@ _SET_ASIDE: Mapping[str, tuple[Severity, str, str]] = {
     ),
 }
 _OF_MANY_REASONS = {"unreadable", "unreachable", "broken_rows"}
-# Every kind of finding that there can be: those above, those of `obstacles`, those below, the readers', and those of
-# a comparison with other data.
-KINDS = frozenset(_SET_ASIDE) | {
-    *("nothing_usable", "single_class", "too_few_examples", "empty_train_split", "empty_split"),
-    *("labels_spelled_alike", "labels_differ_by_case", "exact_duplicates", "near_duplicates"),
-    "near_duplicates_across_labels",
-    *("empty_class", "tiny_class", "imbalance", "too_few_for_split"),
-    *("given_split", "repeated_rows", "ignored_columns", "columns_chosen", "encoding"),
-    *("many_empty_texts", "labels_with_fractions"),
-    *OF_DECISIONS,
-    *("drift", "shares_changed", "relabelled", "new_label", "gone_label"),
-}
+# What a comparison with older data finds.
+COMPARED = frozenset({"drift", "shares_changed", "relabelled", "new_label", "gone_label"})
+# Every kind of finding that there can be: those above, those of `obstacles`, those below, and the readers'.
+KINDS = (
+    frozenset(_SET_ASIDE)
+    | COMPARED
+    | OF_DECISIONS
+    | {
+        *("nothing_usable", "single_class", "too_few_examples", "empty_train_split", "empty_split"),
+        *("labels_spelled_alike", "labels_differ_by_case", "exact_duplicates", "near_duplicates"),
+        "near_duplicates_across_labels",
+        *("empty_class", "tiny_class", "imbalance", "too_few_for_split"),
+        *("given_split", "repeated_rows", "ignored_columns", "columns_chosen", "encoding"),
+        *("many_empty_texts", "labels_with_fractions"),
+    }
+)
 
 
 def findings(

@@ -16,7 +16,7 @@ from noria.data.decisions import Decision, Log, cell
 
 __all__ = ["KINDS", "Known", "Mended", "mend", "places_of", "without_answered"]
 
-KINDS = frozenset({"relabelled", "decisions_refused", "decisions_without_input"})
+KINDS = frozenset({"labels_decided", "decisions_refused", "decisions_without_input"})
 _FACTS = frozenset({"conflicting_labels"})  # told until they are resolved, whatever was said about one input
 _SHOWN = 20
 _Key = tuple[str, str]  # path and SHA-256, one of them may be empty
@@ -168,7 +168,7 @@ def _about_labels(labels: Mapping[int, str], known: Sequence[Known]) -> Iterable
     unheard = f" No input was given the label {', '.join(map(repr, new[:5]))}: it is new." if new else ""
     paths = tuple(sorted(known[place].path for place in labels))
     message = f"{_inputs(len(labels))} with another label by decision: {said}{more}.{unheard}"
-    yield Finding("relabelled", "info", len(labels), paths[:_SHOWN], message)
+    yield Finding("labels_decided", "info", len(labels), paths[:_SHOWN], message)
 
 
 def _about_refused(log: Log) -> Iterable[Finding]:

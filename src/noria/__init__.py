@@ -14,18 +14,7 @@ from importlib.metadata import version
 from typing import Any
 
 __version__ = version("noria")
-__all__ = [
-    "check",
-    "evaluate",
-    "explain",
-    "export",
-    "frames",
-    "open_bundle",
-    "open_run",
-    "predict",
-    "train",
-    "verify",
-]
+__all__ = ["check", "evaluate", "explain", "export", "frames", "open_bundle", "open_run", "predict", "train", "verify"]
 
 
 def __getattr__(name: str) -> Any:

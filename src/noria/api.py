@@ -35,18 +35,7 @@ if TYPE_CHECKING:
     from noria.training.clock import Clock
     from noria.training.job import Job
 
-__all__ = [
-    "check",
-    "evaluate",
-    "explain",
-    "export",
-    "frames",
-    "open_bundle",
-    "open_run",
-    "predict",
-    "train",
-    "verify",
-]
+__all__ = ["check", "evaluate", "explain", "export", "frames", "open_bundle", "open_run", "predict", "train", "verify"]
 
 PathLike = str | Path
 RUNS = Path("runs")
@@ -63,36 +52,28 @@ def frames(
     label: str | None = None,
     progress: Progress | None = None,
 ) -> Frames:
-    """Make pictures of videos: a new folder of JPEG files with a manifest in which the frames of a video are one group.
+    """Make pictures of videos, all frames of one video one group, for `check` and `train`.
 
     Args:
         videos: a video, a folder of videos, or a folder with a folder of videos for each label.
-        out: the new folder: `LABEL/VIDEO-000123.jpg` (the number of the frame in the video), `frames.csv` for
-            `check` and `train`, and `videos.json` with what became of each video.
+        out: the new folder: `LABEL/VIDEO-000123.jpg` (the number of the frame), `frames.csv`, `videos.json`.
         every: seconds from one frame to the next, by the time stamps; 0: every frame.
-        similar: a frame that differs from the last one written by less is left out: percent of the brightness range,
-            of the spot (1/64 of the frame's longer side) that changed most; 0: none is left out.
-        label: of all frames; by default the folder that a video lies in, and none where there is no such folder.
-
-    Returns:
-        `path`, `manifest`, what became of each of the `videos`, and what was `set_aside` with its reason.
+        similar: leave out what differs by less from the frame written before: percent of the brightness range, of the
+            spot (1/64 of the longer side) that changed most; 0: nothing is left out.
+        label: of all frames; by default the folder that a video lies in, or none.
 
     Raises:
-        DataError: there is no video, or not one frame of any can be decoded.
-        ConfigError: a number is out of range, the label cannot be a folder's name, or `out` lies inside `videos`.
+        DataError: there is no video, or not one frame can be decoded.
+        ConfigError: a number or the label cannot be used, or `out` lies inside `videos`.
         ArtifactError: `out` is there already.
         MissingExtraError: PyAV is not installed.
     """
     try:
         from noria.data.video.frames import write_frames
     except ModuleNotFoundError as error:
-        if error.name != "av":
-            raise
-        raise MissingExtraError("PyAV, which decodes videos,", "video") from None
-
-    return write_frames(
-        Path(videos), Path(out), every=every, similar=similar, label=label, progress=progress or Silent()
-    )
+        raise MissingExtraError(f"The module {error.name}, which decodes videos,", "video") from None
+    progress = progress or Silent()
+    return write_frames(Path(videos), Path(out), every=every, similar=similar, label=label, progress=progress)
 
 
 def check(data: PathLike, *, config: Config | None = None, progress: Progress | None = None) -> Dataset:

@@ -48,7 +48,7 @@ def _groups(table: Path) -> Iterator[tuple[str, str]]:
             if not {"path", "group"} <= set(rows.fieldnames or ()):
                 return
             for row in rows:
-                if row["path"] and row["group"]:
-                    yield PurePosixPath(row["path"]).name, row["group"]
+                if row["path"] and (group := (row["group"] or "").strip()):
+                    yield PurePosixPath(row["path"]).name, group
     except (OSError, UnicodeDecodeError, csv.Error):
         return

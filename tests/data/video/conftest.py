@@ -7,12 +7,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-
-av = pytest.importorskip("av", reason="PyAV is not installed (the extra video)")
 
 Picture = NDArray[np.uint8]
 SIZE = (320, 240)
@@ -47,6 +46,7 @@ def encode(
     aspect: Fraction | None = None,
     options: dict[str, str] | None = None,
     key_every: int = 12,
+    colours: int | None = None,
 ) -> Path:
     """Write a video of 25 frames a second, or of frames at these times."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +55,8 @@ def encode(
         stream = out.add_stream(codec, rate=25, options=fast)
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.codec_context.gop_size = key_every
+        if colours is not None:
+            stream.codec_context.colorspace = colours
         if aspect:
             stream.codec_context.sample_aspect_ratio = aspect
         if milliseconds:
@@ -63,6 +65,9 @@ def encode(
             if not number:
                 stream.height, stream.width = picture.shape[:2]
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            if colours is not None:
+                frame = frame.reformat(format="yuv420p")
+                frame.colorspace = colours
             if milliseconds:
                 frame.pts, frame.time_base = milliseconds[number], Fraction(1, 1000)
             out.mux(stream.encode(frame))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -13,7 +14,6 @@ from noria.data.video import SIMILAR
 from noria.data.video.change import change, spots
 from noria.data.video.film import Film
 
-av = pytest.importorskip("av")
 Picture = NDArray[np.uint8]
 
 

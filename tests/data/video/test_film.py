@@ -9,6 +9,7 @@ from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -18,7 +19,6 @@ from noria.data.video.film import Film
 from noria.data.video.upright import jpeg
 from noria.errors import UnreadableInputError
 
-av = pytest.importorskip("av")
 KINDS = [
     ("a.mp4", "libx264", None),
     ("a.mov", "mpeg4", None),
@@ -102,21 +102,40 @@ def test_pixels_that_are_not_square_are_stretched(aspect: Fraction, size: tuple[
     assert film.size == (320, 240)
 
 
-@pytest.mark.parametrize("space", ["ITU601", "ITU709"])
-def test_colours_are_those_that_the_file_says_they_are(space: str, tmp_path: Path) -> None:
-    colour = np.full((240, 320, 3), (200, 60, 30), np.uint8)
-    path = tmp_path / "colour.mp4"
+def one_colour(path: Path, size: tuple[int, int], matrix: str, tag: int) -> Path:
+    """Write a frame of (200, 60, 30), made with one matrix and tagged with a number of ITU-T H.273."""
+    width, height = size
+    colour = np.full((height, width, 3), (200, 60, 30), np.uint8)
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=25, options={"x264-params": "log-level=none"})
-        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
-        number = {"ITU601": 6, "ITU709": 1}[space]
-        stream.codec_context.colorspace = number
-        frame = av.VideoFrame.from_ndarray(colour, format="rgb24").reformat(format="yuv420p", dst_colorspace=space)
-        frame.colorspace = number
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.colorspace = tag
+        frame = av.VideoFrame.from_ndarray(colour, format="rgb24").reformat(format="yuv420p", dst_colorspace=matrix)
+        frame.colorspace = tag
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    (shown, *_), _ = pictures(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("size", "matrix", "tag"),
+    [
+        ((320, 240), "ITU601", 6),
+        ((320, 240), "ITU709", 1),
+        ((320, 240), "ITU601", 2),  # nothing is said: by the height, as players do
+        ((1280, 720), "ITU709", 2),
+        ((320, 240), "ITU601", 3),  # reserved
+    ],
+)
+def test_colours_are_those_that_a_player_shows(size: tuple[int, int], matrix: str, tag: int, tmp_path: Path) -> None:
+    (shown, *_), _ = pictures(one_colour(tmp_path / "colour.mp4", size, matrix, tag))
     assert np.abs(shown.mean((0, 1)) - (200, 60, 30)).max() < 4
+
+
+def test_colours_that_cannot_be_converted_are_refused_and_not_shown_wrongly(tmp_path: Path) -> None:
+    ycgco = 8
+    with pytest.raises(UnreadableInputError, match="colours"):
+        pictures(one_colour(tmp_path / "colour.mp4", (320, 240), "ITU601", ycgco))
 
 
 # Damage

@@ -258,6 +258,18 @@ def test_a_video_that_is_cut_off_gives_its_frames_and_its_reason(labelled: Path,
     assert {one.trouble for name, one in told.items() if name != "cat/c.mkv"} == {""}
 
 
+def test_frames_whose_colours_cannot_be_converted_are_left_out_and_told(
+    encode_pictures: Callable[..., Path], scenes: list[np.ndarray], out: Path
+) -> None:
+    path = encode_pictures("strange.mp4", scenes[:6], "libx264", colours=8)
+    with pytest.raises(DataError, match="colours"):
+        noria.frames(path, out)
+    encode_pictures("good.mp4", scenes[:6], "libx264")
+    written = noria.frames(path.parent, out, every=0)
+    assert [(one.video, one.frames) for one in written.videos] == [("good.mp4", 6)]
+    assert [(one.path, "colours" in one.reason) for one in written.set_aside] == [("strange.mp4", True)]
+
+
 def test_nothing_is_left_where_there_is_not_one_frame(tmp_path: Path, out: Path) -> None:
     broken = tmp_path / "videos" / "cat" / "a.mp4"
     broken.parent.mkdir(parents=True)

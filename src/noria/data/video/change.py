@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.data.video.upright import converted
+
 SIDE = 64  # spots along the longer side of a frame
 _COLOUR = 0.5  # weight of colour: it is stored more coarsely than brightness, and trembles more
 
@@ -25,12 +27,13 @@ def spots(frame: Any) -> Spots:
     Returns:
         (3, rows, columns) uint8: Y, Cb and Cr of a grid with 64 spots along the longer side. The mean over a spot
         keeps little of the noise of a sensor.
+
+    Raises:
+        UnreadableInputError: its colours cannot be converted.
     """
     scale = SIDE / max(frame.width, frame.height)
     width, height = (max(1, round(side * scale)) for side in (frame.width, frame.height))
-    small = frame.reformat(width=width, height=height, format="yuvj444p", interpolation="AREA")
-    found: Spots = small.to_ndarray()
-    return found
+    return converted(frame, width=width, height=height, format="yuvj444p", interpolation="AREA")
 
 
 def change(before: Spots, after: Spots) -> float:

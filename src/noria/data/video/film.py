@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ _FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,mxf,gxf,dv,nut,ivf,rm,wtv,nsv,amv,dhav,hxvs,"
     "h261,h263,h264,hevc,vvc,m4v,vc1,obu,mjpeg,mpjpeg,yuv4mpegpipe"
 )
-_OPENING = {"format_whitelist": _FORMATS, "protocol_whitelist": "", "max_pixels": str(MAX_PIXELS)}
+_OPENING = {"format_whitelist": _FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
 _ASSUMED_RATE = 25.0  # frames a second, where a file says nothing
 _SHUFFLED = 1.0  # seconds; stamps of frames that are shown in another order than stored may step back by less
 _TOLD = 3  # places of damage that are named
@@ -61,6 +62,7 @@ class Film:
         self._damaged: list[float] = []
         self._stopped = ""
         self._clock = _Clock(_ASSUMED_RATE)
+        self._unit = Fraction(0)  # of the time stamps, in seconds
 
     def shots(self) -> Iterator[Shot]:
         """Yield the frames that can be trusted; where data is damaged, those up to the next key frame are left out.
@@ -75,6 +77,11 @@ class Film:
             yield from self._read(strict=False)
         if not self.count:
             raise UnreadableInputError(f"not one frame can be decoded{self._stopped and f' ({self._stopped})'}")
+
+    def note_damage(self) -> None:
+        """Remember that something after the last frame cannot be used."""
+        if not self._damaged or self.seconds > self._damaged[-1]:
+            self._damaged.append(self.seconds)
 
     def trouble(self) -> str:
         """Return what was wrong with a video that has been read, in a few words; empty where nothing was."""
@@ -98,36 +105,39 @@ class Film:
             decoder.options = {"max_pixels": str(MAX_PIXELS), **({"err_detect": "explode"} if strict else {})}
             waiting = strict  # for a key frame: nothing before it can be decoded well
             for packet in self._packets(container, stream):
-                if waiting and packet.size and not packet.is_keyframe:
+                if waiting and packet is not None and not packet.is_keyframe:
                     continue
                 try:
-                    frames = packet.decode()
+                    frames = decoder.decode(packet)
                 except (av.FFmpegError, ValueError):
-                    self._note_damage()
+                    self.note_damage()
                     decoder.flush_buffers()
                     waiting = strict
                     continue
-                waiting = waiting and not packet.size
+                waiting = waiting and packet is None
                 yield from self._shown(frames)
 
     def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
+        """Yield what the file has of the stream, and None at its end: the decoder is to give what it still holds."""
         packets = container.demux(stream)
         while True:
             try:
                 packet = next(packets)
-            except StopIteration:
+            except (StopIteration, IndexError):  # PyAV 18: IndexError at the end, if a stream begins in the middle
+                yield None
                 return
             except (av.FFmpegError, OSError) as error:
                 self._stopped = _reason(error)
                 return
-            yield packet
+            if packet.size and packet.stream.index == stream.index:
+                yield packet
 
     def _shown(self, frames: list[Any]) -> Iterator[Shot]:
         for frame in frames:
             if frame.is_corrupt or not fits(frame.width, frame.height):
-                self._note_damage()
+                self.note_damage()
                 continue
-            self.seconds = self._clock.read(frame.time)
+            self.seconds = self._clock.read(None if frame.pts is None else float(frame.pts * self._unit))
             shot = Shot(self.count, self.seconds, frame)
             self.count += 1
             yield shot
@@ -149,12 +159,9 @@ class Film:
         self.aspect = _aspect(stream)
         rate = float(stream.average_rate or 0)
         self._clock = _Clock(rate if 0 < rate < 100_000 else _ASSUMED_RATE)
+        self._unit = stream.time_base or Fraction(1, round(_ASSUMED_RATE))
         self.length = _length(container, stream, rate)
         return stream
-
-    def _note_damage(self) -> None:
-        if not self._damaged or self.seconds > self._damaged[-1]:
-            self._damaged.append(self.seconds)
 
 
 class _Clock:
@@ -178,25 +185,25 @@ class _Clock:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    with ExitStack() as stack:
-        try:
-            file = stack.enter_context(path.open("rb"))
-            if not file.peek(1):
-                raise UnreadableInputError("empty: 0 bytes")
-            # The open file and not its name, in which FFmpeg might see an address.
-            container = stack.enter_context(av.open(file, mode="r", options=_OPENING, metadata_errors="replace"))
-        except av.ArgumentError:
-            raise UnreadableInputError("it is not a video, or of a kind that is not read") from None
-        except av.FFmpegError as error:
-            raise UnreadableInputError(_why_closed(path, error)) from None
-        except OSError as error:
-            raise UnreadableInputError(f"it cannot be read: {error.strerror or error}") from None
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError as error:
+        raise UnreadableInputError(f"it cannot be read: {error.strerror or error}") from None
+    if not head:
+        raise UnreadableInputError("empty: 0 bytes")
+    try:
+        # With the protocol in front, so that no name of a file is taken for an address.
+        container = av.open(f"file:{path.absolute()}", mode="r", options=_OPENING, metadata_errors="replace")
+    except av.ArgumentError:
+        raise UnreadableInputError("it is not a video, or of a kind that is not read") from None
+    except av.FFmpegError as error:
+        raise UnreadableInputError(_why_closed(head, error)) from None
+    with container:
         yield container
 
 
-def _why_closed(path: Path, error: Exception) -> str:
-    with path.open("rb") as file:
-        head = file.read(12)
+def _why_closed(head: bytes, error: Exception) -> str:
     if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free"):
         return "an MP4 or QuickTime file whose index is missing or damaged: was its recording or copying cut off?"
     return f"it is not a video, or damaged at its beginning ({_reason(error)})"

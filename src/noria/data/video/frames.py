@@ -138,39 +138,29 @@ class _Writer:
                 SetAside(video.name, f"there are {MOST_OF_ALL:,} frames already, the most for one folder")
             )
             return
-        film, before = Film(video.path), len(self.rows)
-        self._dropped, self._full = 0, False
-        below = "/".join(part for part in (video.split, video.label) if part)
-
-        def save(shot: Shot) -> str:
-            path = f"{below}/{stem}-{shot.number:06d}.jpg".removeprefix("/")
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(jpeg(shot.frame, film.aspect))
-            return path
-
+        film, self._dropped, self._full = Film(video.path), 0, False
         shots = self._at_most(most, self._changed(self._due(self._watched(film, title))))
         try:
-            for path in ordered_map(save, shots, threads=default_threads(), ahead=_AHEAD):
-                self.rows.append(_Row(path, video))
+            paths = list(_saved(shots, film, folder, video, stem))
         except UnreadableInputError as error:
             self.set_aside.append(SetAside(video.name, str(error)))
             return
+        self.rows += [_Row(path, video) for path in paths]
         width, height = film.size
-        self.told.append(
-            Told(
-                video=video.name,
-                label=video.label,
-                width=width,
-                height=height,
-                seconds=round(film.seconds, 3),
-                decoded=film.count,
-                frames=len(self.rows) - before,
-                similar=self._dropped,
-                trouble=self._trouble(film, most),
-            )
+        told = Told(
+            video=video.name,
+            label=video.label,
+            width=width,
+            height=height,
+            seconds=round(film.seconds, 3),
+            decoded=film.count,
+            frames=len(paths),
+            similar=self._dropped,
+            trouble=self._trouble(film, most),
         )
-        if self.told[-1].trouble:
-            self._progress.note(f"{video.name}: {self.told[-1].trouble}")
+        self.told.append(told)
+        if told.trouble:
+            self._progress.note(f"{video.name}: {told.trouble}")
 
     def _trouble(self, film: Film, most: int) -> str:
         if self._full:
@@ -200,7 +190,11 @@ class _Writer:
         kept: Spots | None = None
         for shot in shots:
             if self._similar:
-                now = spots(shot.frame)
+                try:
+                    now = spots(shot.frame)
+                except UnreadableInputError:  # to be told of when it is written
+                    yield shot
+                    continue
                 if kept is not None and change(kept, now) < self._similar:
                     self._dropped += 1
                     continue
@@ -210,6 +204,36 @@ class _Writer:
     def _at_most(self, most: int, shots: Iterator[Shot]) -> Iterator[Shot]:
         yield from itertools.islice(shots, most)
         self._full = next(shots, None) is not None
+
+
+def _saved(shots: Iterator[Shot], film: Film, folder: Path, video: Video, stem: str) -> Iterator[str]:
+    """Write frames in a few threads, and yield their paths below the folder, in order.
+
+    Raises:
+        UnreadableInputError: there is not one that can be written.
+    """
+    below = "/".join(part for part in (video.split, video.label) if part)
+
+    def save(shot: Shot) -> str | UnreadableInputError:
+        path = f"{below}/{stem}-{shot.number:06d}.jpg".removeprefix("/")
+        try:
+            content = jpeg(shot.frame, film.aspect)
+        except UnreadableInputError as error:
+            return error
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+        return path
+
+    refused, written = None, False
+    for one in ordered_map(save, shots, threads=default_threads(), ahead=_AHEAD):
+        if isinstance(one, UnreadableInputError):
+            refused = one
+            film.note_damage()
+        else:
+            written = True
+            yield one
+    if refused and not written:
+        raise refused
 
 
 def _check(every: float, similar: float) -> None:

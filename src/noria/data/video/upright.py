@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from noria.errors import UnreadableInputError
+
 QUALITY = 95  # of JPEG
 MAX_PIXELS = 50_000_000  # of a frame; 8K has 33 million
 MAX_SIDE = 16_384
-_UNSAID = 2  # FFmpeg's number for "no colour space is said"
+# FFmpeg's numbers of colour spaces and ranges (ITU-T H.273); the two unsaid ones are "unspecified" and "reserved".
+_BT709, _UNSAID, _BT601, _LAST_SPACE, _FULL_RANGE = 1, (2, 3), 6, 14, 2
 _HIGH_DEFINITION = 720  # lines; from here on players take BT.709 where nothing is said
 
 
@@ -22,11 +26,31 @@ def jpeg(frame: Any, aspect: float) -> bytes:
     Args:
         frame: an `av.VideoFrame`.
         aspect: how much wider than high a stored pixel is shown.
+
+    Raises:
+        UnreadableInputError: its colours cannot be converted.
     """
-    pixels = turned(_square(_rgb(frame), aspect), _display_matrix(frame))
+    pixels = turned(_square(converted(frame, format="rgb24"), aspect), _display_matrix(frame))
     target = io.BytesIO()
     Image.fromarray(pixels).save(target, "JPEG", quality=QUALITY)
     return target.getvalue()
+
+
+def converted(frame: Any, **wanted: Any) -> NDArray[np.uint8]:
+    """Return a frame in another format or size, as `VideoFrame.to_ndarray` does.
+
+    Raises:
+        UnreadableInputError: its colours cannot be converted.
+    """
+    if frame.colorspace in _UNSAID or frame.colorspace > _LAST_SPACE:
+        frame.colorspace = _BT709 if frame.height >= _HIGH_DEFINITION else _BT601
+    if frame.color_range > _FULL_RANGE:
+        frame.color_range = 0
+    try:
+        pixels: NDArray[np.uint8] = frame.to_ndarray(**wanted)
+    except (av.FFmpegError, ValueError):
+        raise UnreadableInputError("its colours are in a space that cannot be converted") from None
+    return pixels
 
 
 def fits(width: int, height: int) -> bool:
@@ -61,12 +85,6 @@ def _square(pixels: NDArray[np.uint8], aspect: float) -> NDArray[np.uint8]:
     if wanted == (width, height) or not fits(*wanted):
         return pixels
     return np.asarray(Image.fromarray(pixels).resize(wanted, Image.Resampling.BICUBIC))
-
-
-def _rgb(frame: Any) -> NDArray[np.uint8]:
-    assumed = "ITU709" if frame.colorspace == _UNSAID and frame.height >= _HIGH_DEFINITION else None
-    pixels: NDArray[np.uint8] = frame.to_ndarray(format="rgb24", src_colorspace=assumed)
-    return pixels
 
 
 def _display_matrix(frame: Any) -> NDArray[np.int32] | None:

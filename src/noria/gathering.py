@@ -80,7 +80,7 @@ def _videos(count: int) -> str:
 
 def _table(written: Frames) -> Any:
     table = new_table("video", "label", "seconds", "frames", "similar", "")
-    for one in written.videos[:_SHOWN]:
+    for one in sorted(written.videos, key=lambda one: not one.trouble)[:_SHOWN]:
         figures = (f"{one.seconds:,.1f}", f"{one.frames:,}", f"{one.similar:,}")
         table.add_row(Text(visible(one.video)), Text(visible(one.label)), *figures, Text(visible(one.trouble)))
     return table

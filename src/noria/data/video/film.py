@@ -93,7 +93,8 @@ class Film:
         if self._stopped:
             said.append(f"cannot be read after {self.seconds:.1f} s ({self._stopped})")
         elif self.length - self.seconds > max(1.0, 0.02 * self.length):
-            said.append(f"says it lasts {self.length:.1f} s, but its pictures end at {self.seconds:.1f} s: cut off?")
+            cut = "" if self._damaged else ": cut off?"
+            said.append(f"says it lasts {self.length:.1f} s, but its pictures end at {self.seconds:.1f} s{cut}")
         return "; ".join(said)
 
     def _read(self, *, strict: bool) -> Iterator[Shot]:

@@ -100,7 +100,7 @@ def write_frames(
     writer = _Writer(every, similar, progress)
     with folder_being_written(out) as folder:
         for number, (video, stem) in enumerate(zip(found, _stems([one.name for one in found]), strict=True), start=1):
-            writer.write(folder, video, stem, f"{number}/{len(found)} {video.path.name}")
+            writer.write(folder, video, stem, f"video {number} of {len(found)}")
         if not writer.rows:
             raise DataError(f"Not one frame of {videos} can be written. {_reasons(writer.set_aside)}")
         set_aside = sorted([*set_aside, *writer.set_aside], key=lambda one: one.path)
@@ -159,8 +159,6 @@ class _Writer:
             trouble=self._trouble(film, most),
         )
         self.told.append(told)
-        if told.trouble:
-            self._progress.note(f"{video.name}: {told.trouble}")
 
     def _trouble(self, film: Film, most: int) -> str:
         if self._full:
@@ -169,9 +167,11 @@ class _Writer:
 
     def _watched(self, film: Film, title: str) -> Iterator[Shot]:
         """Every frame, with a bar of the seconds of the video."""
+        shots = film.shots()
+        first = list(itertools.islice(shots, 1))  # how long it is, is known once it is open
         with self._progress.track(title, math.ceil(film.length) or None) as advance:
             done = 0
-            for shot in film.shots():
+            for shot in itertools.chain(first, shots):
                 yield shot
                 advance(max(0, int(shot.seconds) - done))
                 done = max(done, int(shot.seconds))

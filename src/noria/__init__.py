@@ -20,6 +20,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
+    "frames",
     "open_bundle",
     "open_run",
     "predict",

@@ -24,11 +24,13 @@ from noria.artifacts.run import Run, open_run
 from noria.config import Config, load_config, parse, resolved, to_toml
 from noria.contracts import Parts, Progress, SetAside, Silent
 from noria.data.readers import Columns
-from noria.errors import ArtifactError, ConfigError, DataError
+from noria.data.video import SIMILAR
+from noria.errors import ArtifactError, ConfigError, DataError, MissingExtraError
 
 if TYPE_CHECKING:
     from noria.against import Comparison
     from noria.artifacts.dataset import Dataset
+    from noria.data.video.frames import Frames
     from noria.exporting.verify import Verification
     from noria.inference.predictor import Input, Predictor
     from noria.reviewing.server import ReviewServer
@@ -41,6 +43,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
+    "frames",
     "open_bundle",
     "open_run",
     "predict",
@@ -53,6 +56,39 @@ PathLike = str | Path
 RUNS = Path("runs")
 STRATEGIES = "noria.training.strategies"
 FORMATS = "noria.exporting.formats"
+
+
+def frames(
+    videos: PathLike,
+    out: PathLike,
+    *,
+    every: float = 1.0,
+    similar: float = SIMILAR,
+    label: str | None = None,
+    progress: Progress | None = None,
+) -> Frames:
+    """Make pictures of videos, all frames of one video one group, for `check` and `train`.
+
+    Args:
+        videos: a video, a folder of videos, or a folder with a folder of videos for each label.
+        out: the new folder: `LABEL/VIDEO-000123.jpg` (the number of the frame), `frames.csv`, `videos.json`.
+        every: seconds from one frame to the next, by the time stamps; 0: every frame.
+        similar: leave out what differs by less from the frame written before: percent of the brightness range, of the
+            spot (1/64 of the longer side) that changed most; 0: nothing is left out.
+        label: of all frames; by default the folder that a video lies in, or none.
+
+    Raises:
+        DataError: there is no video, or not one frame can be decoded.
+        ConfigError: a number or the label cannot be used, or `out` lies inside `videos`.
+        ArtifactError: `out` is there already.
+        MissingExtraError: PyAV is not installed.
+    """
+    try:
+        from noria.data.video.frames import write_frames
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"The module {error.name}, which decodes videos,", "video") from None
+    progress = progress or Silent()
+    return write_frames(Path(videos), Path(out), every=every, similar=similar, label=label, progress=progress)
 
 
 def check(data: PathLike, *, config: Config | None = None, progress: Progress | None = None) -> Dataset:

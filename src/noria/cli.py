@@ -18,7 +18,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 import noria
-from noria import operating
+from noria import gathering, operating
 from noria.errors import ConfigError, NoriaError, UnknownNameError
 from noria.standard_output import say, say_line, write, written
 from noria.tables import (
@@ -169,6 +169,9 @@ def init(
     write_atomic(out, to_toml(load_config(task=task)))
     said = f"{out} written. Use it with: noria train DATA --config {shlex.quote(str(out))}"
     say(as_json, {"config": str(out)}, said)
+
+
+app.command()(gathering.frames)
 
 
 @app.command()

@@ -90,7 +90,7 @@ KINDS = (
         *("labels_spelled_alike", "labels_differ_by_case", "exact_duplicates", "near_duplicates"),
         "near_duplicates_across_labels",
         *("empty_class", "tiny_class", "imbalance", "too_few_for_split"),
-        *("given_split", "repeated_rows", "ignored_columns", "columns_chosen", "encoding"),
+        *("given_split", "repeated_rows", "ignored_columns", "columns_chosen", "encoding", "video_frames"),
         *("many_empty_texts", "labels_with_fractions"),
     }
 )

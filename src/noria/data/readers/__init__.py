@@ -8,6 +8,7 @@ task names its readers, so that the reader which recognises the data also says w
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,7 +75,7 @@ def find_task(path: Path) -> str:
     Raises:
         DataError: the path does not exist, is empty, or is nothing that a reader knows.
     """
-    _require_existing(path)
+    require_existing(path)
     for task in plugins.names(TASKS):
         if _recognising(path, task):
             return task
@@ -88,7 +89,7 @@ def find_reader(path: Path, name: str = "auto", task: str | None = None) -> str:
         DataError: the path does not exist, is empty, or is nothing that a reader of the task knows.
         UnknownNameError: no reader has that name.
     """
-    _require_existing(path)
+    require_existing(path)
     if name != "auto":
         plugins.require(SHELF, name)
         return name
@@ -132,7 +133,8 @@ def is_unicode(name: str) -> bool:
     return True
 
 
-def _require_existing(path: Path) -> None:
+def require_existing(path: Path) -> None:
+    """Raise DataError where there is nothing at a path, or nothing that may be read; it names what is near."""
     if not is_unicode(str(path)):
         raise DataError(f"The name {shown(path)!r} is not valid UTF-8. Rename it.")
     try:
@@ -158,13 +160,23 @@ def _nearest_sibling(path: Path) -> str:
 
 
 def _why_unknown(path: Path) -> str:
+    from noria.data.readers._class_folders import VIDEO_ENDINGS, holds_videos  # it needs this module
+
     if not path.is_dir():
+        if path.name.lower().endswith(VIDEO_ENDINGS) and path.stat().st_size:
+            return f"is a video; {_frames_of(path)}"
         return "is empty." if path.stat().st_size == 0 else "is a file of a kind that no reader knows."
     try:
         names = sorted(os.listdir(path))  # noqa: PTH208
     except OSError as error:
         return f"cannot be read: {error.strerror}."
+    if holds_videos(path) or any(name.lower().endswith(VIDEO_ENDINGS) for name in names):
+        return f"holds videos; {_frames_of(path)}"
     tables = [name for name in names if name.lower().endswith((".csv", ".tsv", ".jsonl"))]
     if tables:
         return f"holds no folders of classes, but the file {shown(tables[0])}: name that file to read it as a table."
     return "is a folder without a folder for each class." if names else "is an empty folder."
+
+
+def _frames_of(path: Path) -> str:
+    return f"make pictures of them first (noria frames {shlex.quote(shown(path))} NEW-FOLDER)."

@@ -27,6 +27,10 @@ SPLIT_FOLDERS: dict[str, Split] = {
 }
 _NOT_FOR_PEOPLE = {"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "system volume information", "@eadir"}
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+VIDEO_ENDINGS = (
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".asf", ".flv", ".3gp", ".3g2"),
+    *(".ogv", ".mts", ".m2ts", ".vob", ".mxf", ".dav", ".h264", ".264", ".hevc", ".265"),
+)
 TEXT_ENDINGS = (".txt", ".txt.gz")
 _PEEKED_AT = 1_000  # entries of folders, to tell texts from pictures
 
@@ -44,12 +48,12 @@ def has_folders(path: Path) -> bool:
 
 def holds_texts(path: Path) -> bool:
     """Whether the first files in the folders below are texts, and none is a picture. Cheap: it lists few folders."""
-    texts = False
-    for name in itertools.islice(_names_below(path), _PEEKED_AT):
-        if name.lower().endswith(PICTURE_ENDINGS):
-            return False
-        texts = texts or name.lower().endswith(TEXT_ENDINGS)
-    return texts
+    return _hold_and_no_picture(path, TEXT_ENDINGS)
+
+
+def holds_videos(path: Path) -> bool:
+    """Whether the first files in the folders below are videos, and none is a picture."""
+    return _hold_and_no_picture(path, VIDEO_ENDINGS)
 
 
 def list_files(path: Path, is_input: Callable[[str], bool]) -> Listing:
@@ -79,6 +83,15 @@ def list_files(path: Path, is_input: Callable[[str], bool]) -> Listing:
         empty_labels=tuple(sorted(labels - unknown - {candidate.label for candidate in candidates})),
         findings=_split_finding(splits),
     )
+
+
+def _hold_and_no_picture(path: Path, endings: tuple[str, ...]) -> bool:
+    found = False
+    for name in itertools.islice(_names_below(path), _PEEKED_AT):
+        if name.lower().endswith(PICTURE_ENDINGS):
+            return False
+        found = found or name.lower().endswith(endings)
+    return found
 
 
 def _names_below(root: Path) -> Iterator[str]:

@@ -19,18 +19,32 @@ from typer.core import TyperGroup
 
 import noria
 from noria import gathering, operating
-from noria.errors import ConfigError, NoriaError, UnknownNameError
+from noria.errors import ConfigError, NoriaError
+from noria.options import (
+    AsJson,
+    AsJsonLines,
+    ConfigFile,
+    Data,
+    Decisions,
+    Files,
+    LabelColumn,
+    Quiet,
+    Runtime,
+    Seed,
+    Settings,
+    Source,
+    TextColumn,
+    Texts,
+    progress,
+)
 from noria.standard_output import say, say_line, write, written
 from noria.tables import (
     classes_table,
-    comparison_tables,
-    dataset_table,
-    findings_table,
     new_table,
     runtimes_table,
     visible,
 )
-from noria.terminal import TerminalProgress, show_page, stderr_console
+from noria.terminal import stderr_console
 
 if TYPE_CHECKING:
     from noria.artifacts.bundle import Bundle
@@ -77,46 +91,6 @@ app = typer.Typer(
 )
 cache_app = typer.Typer(help="Show or clear what earlier work left to be re-used.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
-
-Data = Annotated[
-    Path,
-    typer.Argument(
-        metavar="DATA",
-        help="A folder with a folder for each label, a CSV/TSV/JSONL manifest of files, or a table of texts "
-        "(CSV, TSV, JSONL, Parquet, also .gz).",
-    ),
-]
-TextColumn = Annotated[
-    str | None, typer.Option("--text", metavar="COLUMN", help="Of a table: the column of texts. \\[default: found]")
-]
-LabelColumn = Annotated[
-    str | None, typer.Option("--label", metavar="COLUMN", help="Of a table: the column of labels. \\[default: found]")
-]
-Source = Annotated[
-    Path, typer.Argument(metavar="BUNDLE|RUN", help="A bundle (from `noria export`) or a run (from `noria train`).")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-AsJsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON line for each input on standard output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No bars and no lines of outcome.")]
-Files = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="FILE|DIR|-...", help="Files, folders, tables of texts, or - for standard input."),
-]
-Texts = Annotated[list[str] | None, typer.Option("--text", metavar="TEXT", help="A text itself, for a model of texts.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file, as `noria init` writes it.")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, e.g. training.epochs=20.")
-]
-Decisions = Annotated[
-    str | None,
-    typer.Option(
-        "--decisions",
-        metavar="FILE|none",
-        help="What was decided about inputs. \\[default: DATA.decisions.csv beside DATA]",
-    ),
-]
-Seed = Annotated[int | None, typer.Option(help="Same seed, same data, same versions: same model.")]
-Runtime = Annotated[str | None, typer.Option(help="litert, litert_int8, openvino, openvino_int8, savedmodel, keras.")]
 
 
 def main() -> None:
@@ -171,73 +145,8 @@ def init(
     say(as_json, {"config": str(out)}, said)
 
 
-app.command()(gathering.frames)
-
-
-@app.command()
-def check(
-    data: Data,
-    text: TextColumn = None,
-    label: LabelColumn = None,
-    against: Annotated[
-        Path | None,
-        typer.Option(help="Older data, or a run: tell what is new, gone and relabelled, and how far it has moved."),
-    ] = None,
-    fail_on: Annotated[
-        list[str] | None,
-        typer.Option("--fail-on", metavar="KIND", help="Exit with 1 where there is a finding of this kind (or: any)."),
-    ] = None,
-    decisions: Decisions = None,
-    page: Annotated[
-        bool, typer.Option("--page", help="Answer the findings one by one in a browser, on this machine only.")
-    ] = False,
-    open_page: Annotated[bool, typer.Option("--open", help="With --page: open the browser.")] = False,
-    seed: Seed = None,
-    settings: Settings = None,
-    config: ConfigFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Look at the data: what can be used, what cannot and why, duplicates, and how it would be split."""
-    from dataclasses import asdict
-
-    from noria import api
-    from noria.config import load_config
-    from noria.data.check import COMPARED, KINDS
-
-    wanted = {kind.strip() for given in fail_on or () for kind in given.split(",")}
-    for kind in sorted(wanted - KINDS - {"any"}):
-        raise UnknownNameError("kind of finding", kind, {*KINDS, "any"})
-    if not against and (idle := sorted(wanted & COMPARED)):
-        raise ConfigError(f"--fail-on {', '.join(idle)} looks at older data: name it with --against OLD.")
-    given = {"seed": seed, "data__text": text, "data__label": label, "data__decisions": decisions}
-    loaded = load_config(config, settings or (), data=data, **given)
-    server = None
-    if page or open_page:
-        dataset, server = api.review(data, config=loaded, progress=_progress(quiet))
-    else:
-        dataset = api.check(data, config=loaded, progress=_progress(quiet))
-    compared = api.compare_data(dataset, against, config=loaded, progress=_progress(quiet)) if against else None
-    findings = [asdict(finding) for finding in (*dataset.findings, *(compared.findings if compared else ()))]
-    facts: dict[str, Any] = {
-        "data": str(data),
-        "num_examples": len(dataset.examples),
-        "labels": list(dataset.labels),
-        "splits": dataset.counts(),
-        "fingerprint": dataset.fingerprint,
-        "decisions": dataset.decisions,
-        "findings": findings,
-        "set_aside": [asdict(one) for one in dataset.set_aside],
-    }
-    tables = [dataset_table(dataset)]
-    if compared:
-        facts["against"] = compared.as_dict()
-        tables += comparison_tables(facts["against"])
-    say(as_json, facts, *tables, findings_table(findings))
-    if server is not None:
-        show_page(server, open_browser=open_page)
-    if failed := sorted({finding["kind"] for finding in findings if wanted & {finding["kind"], "any"}}):
-        raise NoriaError(f"Found, as --fail-on asked: {', '.join(failed)}.")
+for gathered in gathering.VERBS:
+    app.command()(gathered)
 
 
 @app.command()
@@ -282,7 +191,7 @@ def train(
         data__decisions=decisions,
     )
     command = shlex.join(["noria", *sys.argv[1:]])
-    run = api.train(data, out, config=loaded, progress=_progress(quiet), command=command)
+    run = api.train(data, out, config=loaded, progress=progress(quiet), command=command)
     facts = run.manifest
     told = {
         "run": str(run.path),
@@ -320,7 +229,7 @@ def evaluate(
     """Measure a run or a bundle on labelled data: accuracy with its interval, and the figures of each label."""
     from noria import api
 
-    told = api.evaluate(source, data, runtime=runtime, columns=_columns(text, label), progress=_progress(quiet))
+    told = api.evaluate(source, data, runtime=runtime, columns=_columns(text, label), progress=progress(quiet))
     low, high = told["interval"]
     lines: list[Any] = [
         classes_table(told["classes"]),
@@ -349,7 +258,7 @@ def export(
     from noria import api
 
     chosen = [name.strip() for name in formats.split(",")] if formats else None
-    bundle = api.export(run, out, formats=chosen, replace=force, progress=_progress(quiet))
+    bundle = api.export(run, out, formats=chosen, replace=force, progress=progress(quiet))
     files = [{"format": one.format, "path": one.path, "bytes": one.bytes} for one in bundle.manifest.files]
     told = {"bundle": str(bundle.path), "files": files, "verified": list(bundle.manifest.verified)}
     say(
@@ -375,7 +284,7 @@ def verify(
     """Prove that every file of a bundle answers like the Keras model; exit with 1 where one does not."""
     from noria import api
 
-    outcome = api.verify(bundle, data, columns=_columns(text, label), progress=_progress(quiet)).as_dict()
+    outcome = api.verify(bundle, data, columns=_columns(text, label), progress=progress(quiet)).as_dict()
     absent = ", ".join(outcome["not_installed"])
     rest = f"Intact, but not run here, for want of their engines: {absent}." if absent else ""
     say(as_json, outcome, runtimes_table(outcome["runtimes"]), *([rest] if rest else []))
@@ -408,7 +317,7 @@ def predict(
     predictor = Predictor(opened, runtime=runtime)
     rows: list[tuple[str, Text, str]] = []
     failed = 0
-    with _progress(quiet).track("predict", len(given)) as advance:
+    with progress(quiet).track("predict", len(given)) as advance:
         for answer in predictor.answers(given, top=top):
             advance(1)
             failed += "error" in answer
@@ -463,7 +372,7 @@ def demo(
     """Walk the whole path on 2,624 real photos of solar cells: check, train, evaluate, export, verify, predict."""
     from noria import demo as show
 
-    told = show.run(out, _progress(quiet))
+    told = show.run(out, progress(quiet))
     say(as_json, told, *show.closing_lines(told))
 
 
@@ -506,7 +415,3 @@ def _given(
     if not given:
         raise ConfigError("Nothing to answer for. Name files, or - for standard input, or give a text: --text TEXT.")
     return given
-
-
-def _progress(quiet: bool) -> TerminalProgress:
-    return TerminalProgress(stderr_console(), quiet=quiet)

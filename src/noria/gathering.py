@@ -1,4 +1,4 @@
-"""The verb of those who gather data: frames; on the command line before the pipeline's."""
+"""The verbs of those who gather data: frames, check; on the command line before the pipeline's."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import typer
 from rich.text import Text
 
 from noria.data.video import SIMILAR
+from noria.errors import ConfigError, NoriaError, UnknownNameError
+from noria.options import AsJson, ConfigFile, Data, Decisions, LabelColumn, Quiet, Seed, Settings, TextColumn, progress
 from noria.standard_output import say
-from noria.tables import new_table, visible
-from noria.terminal import TerminalProgress, stderr_console
+from noria.tables import comparison_tables, dataset_table, findings_table, new_table, visible
+from noria.terminal import show_page
 
 if TYPE_CHECKING:
     from noria.data.video.frames import Frames
@@ -46,15 +48,79 @@ def frames(
         str | None,
         typer.Option(metavar="NAME", help="The label of all frames. \\[default: the folder that a video lies in]"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No bars and no lines of outcome.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make pictures of videos, all frames of one video one group, so that no split can tear them apart."""
     from noria import api
 
-    progress = TerminalProgress(stderr_console(), quiet=quiet)
-    written = api.frames(videos, out, every=every, similar=similar, label=label, progress=progress)
+    written = api.frames(videos, out, every=every, similar=similar, label=label, progress=progress(quiet))
     say(as_json, written.as_dict(), *_lines(written))
+
+
+def check(
+    data: Data,
+    text: TextColumn = None,
+    label: LabelColumn = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Older data, or a run: tell what is new, gone and relabelled, and how far it has moved."),
+    ] = None,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option("--fail-on", metavar="KIND", help="Exit with 1 where there is a finding of this kind (or: any)."),
+    ] = None,
+    decisions: Decisions = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="Answer the findings one by one in a browser, on this machine only.")
+    ] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="With --page: open the browser.")] = False,
+    seed: Seed = None,
+    settings: Settings = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Look at the data: what can be used, what cannot and why, duplicates, and how it would be split."""
+    from dataclasses import asdict
+
+    from noria import api
+    from noria.config import load_config
+    from noria.data.check import COMPARED, KINDS
+
+    wanted = {kind.strip() for given in fail_on or () for kind in given.split(",")}
+    for kind in sorted(wanted - KINDS - {"any"}):
+        raise UnknownNameError("kind of finding", kind, {*KINDS, "any"})
+    if not against and (idle := sorted(wanted & COMPARED)):
+        raise ConfigError(f"--fail-on {', '.join(idle)} looks at older data: name it with --against OLD.")
+    given = {"seed": seed, "data__text": text, "data__label": label, "data__decisions": decisions}
+    loaded = load_config(config, settings or (), data=data, **given)
+    server = None
+    if page or open_page:
+        dataset, server = api.review(data, config=loaded, progress=progress(quiet))
+    else:
+        dataset = api.check(data, config=loaded, progress=progress(quiet))
+    compared = api.compare_data(dataset, against, config=loaded, progress=progress(quiet)) if against else None
+    findings = [asdict(finding) for finding in (*dataset.findings, *(compared.findings if compared else ()))]
+    facts: dict[str, Any] = {
+        "data": str(data),
+        "num_examples": len(dataset.examples),
+        "labels": list(dataset.labels),
+        "splits": dataset.counts(),
+        "fingerprint": dataset.fingerprint,
+        "decisions": dataset.decisions,
+        "findings": findings,
+        "set_aside": [asdict(one) for one in dataset.set_aside],
+    }
+    tables = [dataset_table(dataset)]
+    if compared:
+        facts["against"] = compared.as_dict()
+        tables += comparison_tables(facts["against"])
+    say(as_json, facts, *tables, findings_table(findings))
+    if server is not None:
+        show_page(server, open_browser=open_page)
+    if failed := sorted({finding["kind"] for finding in findings if wanted & {finding["kind"], "any"}}):
+        raise NoriaError(f"Found, as --fail-on asked: {', '.join(failed)}.")
 
 
 def _lines(written: Frames) -> list[Any]:
@@ -104,3 +170,6 @@ def _advice(written: Frames) -> list[str]:
             "all frames of one stay on one side).",
         )
     return lines
+
+
+VERBS = (frames, check)

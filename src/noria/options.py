@@ -51,4 +51,5 @@ Runtime = Annotated[str | None, typer.Option(help="litert, litert_int8, openvino
 
 
 def progress(quiet: bool) -> TerminalProgress:
+    """Return bars and lines of outcome on standard error, or nothing of them."""
     return TerminalProgress(stderr_console(), quiet=quiet)

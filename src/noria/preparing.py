@@ -125,6 +125,7 @@ def _checked(data: Path, config: Config, progress: Progress | None, decisions: P
     from noria.artifacts.store import cache_folder
     from noria.data.check import InspectionCache
     from noria.data.check import check as check_data
+    from noria.held_out import scorer
     from noria.vectors import features
 
     progress = progress or Silent()
@@ -141,4 +142,5 @@ def _checked(data: Path, config: Config, progress: Progress | None, decisions: P
             cache=cache,
             decisions=decisions,
             features=features(config, progress),
+            held_out=scorer(config, progress) if config.data.wrong_labels else None,
         )

@@ -23,7 +23,7 @@ from pydantic import BaseModel
 
 from noria import plugins
 from noria.artifacts.dataset import Dataset, fingerprint, nfc, tidy_label
-from noria.contracts import Candidate, Example, Progress, SetAside, Silent, Suspect
+from noria.contracts import Candidate, Example, Finding, Progress, SetAside, Silent, Suspect
 from noria.data import decisions as decisions_file
 from noria.data.cells import ByHash, Chosen
 from noria.data.duplicates import exact_duplicates, join, join_pairs, members
@@ -34,12 +34,16 @@ from noria.data.mending import Known, Mended, mend, without_answered
 from noria.data.readers import Columns, Listing, find_reader
 from noria.data.readers import read as read_listing
 from noria.data.split import STRICTEST, Item, Ratios, assign
+from noria.data.suspicions import wrong_labels
 from noria.errors import DataError
 
 __all__ = ["COMPARED", "KINDS", "InspectionCache", "check", "reopened"]
 
 Pair = tuple[int, int, float]  # places of candidates, and how alike they are, from 0 to 1
 Features = Callable[[Sequence[Wanted]], NDArray[np.float32] | None]
+HeldOut = Callable[
+    [Sequence[Example], Callable[[Example], Path | bytes], Sequence[int]], NDArray[np.float32] | None
+]  # examples, where each lies or its bytes, and what must stay together
 
 _SHAPING = {"height", "width", "fit", "resample"}  # settings that change the array but not whether a file is good
 
@@ -62,6 +66,7 @@ class _Arranged:
     set_aside: Mapping[str, Sequence[SetAside]]
     near: Sequence[Near]
     contradictions: Sequence[Suspect]
+    units: Sequence[int]  # of the examples: what stays on one side has the same number
 
 
 def check(
@@ -79,6 +84,7 @@ def check(
     task: str = "image_classification",
     decisions: Path | None = None,
     features: Features | None = None,
+    held_out: HeldOut | None = None,
 ) -> Dataset:
     """Read, check and split labelled inputs. The files are neither copied nor changed.
 
@@ -96,6 +102,7 @@ def check(
         task: a member of the shelf `noria.tasks`: names the readers, the input and the search for near duplicates.
         decisions: a file of decisions (`noria.data.decisions`), to be applied; one that is not there has none.
         features: gives vectors (n, D) of inputs, or None, for the search for near duplicates.
+        held_out: gives scores (n, C) of examples by models that did not see them, or None: for wrong labels.
 
     Raises:
         DataError: the path cannot be read as labelled data at all, or the decisions are no such file. Anything less
@@ -119,7 +126,8 @@ def check(
     found = findings(
         listing, arranged.set_aside, arranged.examples, arranged.near, min_per_class, arranged.contradictions
     )
-    examples = arranged.examples
+    examples, contents = arranged.examples, _by_hash(listing, arranged.records)
+    found += _doubts(arranged, listing.root, contents, held_out)
     return Dataset(
         name=_name(path),
         root=listing.root.absolute(),
@@ -137,7 +145,7 @@ def check(
             "columns": asdict(columns),
             "cells": listing.contents is not None,
         },
-        contents=_by_hash(listing, arranged.records),
+        contents=contents,
         decisions=_told(log, mended, fingerprint(examples if before is None else before)),
     )
 
@@ -235,7 +243,23 @@ def _arranged(
         set_aside,
         _told_near(records, near, groups, content),
         contradictions,
+        units,
     )
+
+
+def _doubts(
+    arranged: _Arranged, root: Path, contents: Mapping[str, bytes], held_out: HeldOut | None
+) -> tuple[Finding, ...]:
+    examples = arranged.examples
+    names = sorted({one.label for one in examples})
+    if held_out is None or len(examples) < wrong_labels.FEWEST or len(names) < 2:
+        return ()
+    scores = held_out(examples, lambda one: contents.get(one.sha256) or root / one.path, arranged.units)
+    if scores is None:
+        return ()
+    index = {name: number for number, name in enumerate(names)}
+    labels = np.array([index[one.label] for one in examples], np.int64)
+    return tuple(wrong_labels.finding(wrong_labels.doubt(scores, labels), examples, names))
 
 
 def _set_aside_by_reader(listing: Listing, mended: Mended) -> defaultdict[str, list[SetAside]]:

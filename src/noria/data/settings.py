@@ -15,6 +15,8 @@ class DataSettings(BaseModel):
     reader: str = Field("auto", description="e.g. image_folder or text_table; auto: whichever recognises the data")
     split: tuple[float, float, float] = Field((3.0, 1.0, 1.0), description="parts of train, validation and test")
     decisions: str = Field("auto", description="a file of decisions; auto: DATA.decisions.csv beside DATA; none")
+    wrong_labels: bool = Field(True, description="look for labels that are likely wrong")
+
     text: str = Field("", description="of a table of texts: the name, or the number, of the column of texts")
     label: str = Field("", description="of a table of texts: the name, or the number, of the column of labels")
     encoding: str = Field("", description="of texts, e.g. gb18030; empty: detected, and told")

@@ -284,6 +284,14 @@ def test_nothing_is_left_where_there_is_not_one_frame(tmp_path: Path, out: Path)
     assert {path.name for path in tmp_path.iterdir()} == {"videos", "nothing"}
 
 
+def test_nothing_is_left_where_the_disk_is_full(labelled: Path, out: Path) -> None:
+    code = "import resource, noria.cli; resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)); noria.cli.main()"
+    done = run("frames", labelled, out, code=code)
+    assert done.returncode == 1
+    assert "No room to write" in done.stderr
+    assert not [path.name for path in out.parent.iterdir() if "out" in path.name]
+
+
 def test_a_folder_that_is_there_and_the_folder_of_the_videos_are_not_written_into(labelled: Path, out: Path) -> None:
     before = sorted(labelled.rglob("*"))
     out.mkdir()

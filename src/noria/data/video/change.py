@@ -40,10 +40,8 @@ def change(before: Spots, after: Spots) -> float:
     """Return how much changed, from 0 to 100 percent of the brightness range.
 
     It is the change of the spot that changed most, less the median over all spots, which is what noise and a slight
-    flicker of the light do everywhere; or that median itself, where it is more. A thing of a spot's size (1/64 of the
-    frame's longer side) that differs by an eighth of the range from what is behind it changes 5 percent or more in 19
-    of 20 places. Still scenes with noise of a standard deviation of up to 10 of 255, stored as H.264 or MPEG-4 of low
-    quality, change by 3.1 percent at most.
+    flicker of the light do everywhere; or that median itself, where it is more. `bench/frames.py` measures what noise
+    and compression change, and what small things that move do.
     """
     if before.shape != after.shape:
         return 100.0

@@ -184,6 +184,7 @@ def test_labels_that_are_new_or_gone_are_findings(sides: dict[str, Path], tmp_pa
     assert set(kinds) == {"new_label", "gone_label", "relabelled"}
     assert kinds["new_label"].examples == ("orchid",) and kinds["gone_label"].examples == ("tulip",)
     assert kinds["relabelled"].count == A_SIDE
+    assert f"'tulip' -> 'orchid' ({A_SIDE})" in kinds["relabelled"].message
     assert {one.suggested for one in kinds["relabelled"].suspects} == {"tulip"}
 
 

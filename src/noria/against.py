@@ -6,6 +6,7 @@ overlook becomes a finding.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -240,11 +241,10 @@ def _about_drift(drift: Drift, tested: Side, moved: Sequence[Suspect], shifted: 
 
 
 def _about_relabelled(changes: Changes) -> Finding:
-    first = changes.relabelled[0]
-    message = (
-        f"{len(changes.relabelled):,} inputs have another label than in the old data; the first, {first.path}, was "
-        f"{first.before!r} and is {first.label!r}."
-    )
+    ways = Counter((one.before, one.label) for one in changes.relabelled).most_common()
+    shown = ", ".join(f"{before!r} -> {label!r} ({count:,})" for (before, label), count in ways[:3])
+    more = ", ..." if len(ways) > 3 else ""
+    message = f"{len(changes.relabelled):,} inputs have another label than in the old data: {shown}{more}."
     return Finding(
         "relabelled",
         "warning",

@@ -60,9 +60,10 @@ def comparison_tables(told: Mapping[str, Any]) -> list[Any]:
 
 def _shares_table(told: Mapping[str, Any]) -> Table:
     """The share of each label before and now, those that changed most first."""
-    table = new_table("label", "old", "new", told["tested"])
+    sides = {"old": "old", "new": "new"} | ({told["tested"]: "tested"} if told[told["tested"]] else {})
+    table = new_table("label", *sides)
     for row in told["labels"][:MOST_ROWS]:
-        table.add_row(Text(visible(row["label"])), *(f"{row[side]:.1%}" for side in ("old", "new", "tested")))
+        table.add_row(Text(visible(row["label"])), *(f"{row[side]:.1%}" for side in sides.values()))
     return table
 
 

@@ -87,7 +87,7 @@ def _noise_rate(labels: Indices, confident: Indices, sizes: NDArray[np.int64]) -
     """Return the share of wrong labels as the confident ones say, and its bootstrap interval (Efron 1979)."""
     classes = len(sizes)
     joint = np.bincount(labels * classes + confident, minlength=classes * classes)
-    drawn = np.random.default_rng(_SEED).multinomial(len(labels), joint / max(joint.sum(), 1), _BOOTSTRAPS)
+    drawn = np.random.default_rng(_SEED).multinomial(len(labels), joint / max(int(joint.sum()), 1), _BOOTSTRAPS)
     rates = np.sort([_rate(one.reshape(classes, classes), sizes) for one in drawn])
     low, high = np.quantile(rates, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return _rate(joint.reshape(classes, classes), sizes), (float(low), float(high))
@@ -97,4 +97,4 @@ def _rate(joint: NDArray[np.int64], sizes: NDArray[np.int64]) -> float:
     """Scale each label's row to how many examples carry it, and return the share off the diagonal."""
     rows = np.maximum(joint.sum(axis=1), 1)
     wrong = (rows - np.diagonal(joint)) / rows
-    return float((np.where(joint.sum(axis=1) > 0, wrong, 0.0) * sizes).sum() / max(sizes.sum(), 1))
+    return float((np.where(joint.sum(axis=1) > 0, wrong, 0.0) * sizes).sum() / max(int(sizes.sum()), 1))

@@ -420,7 +420,7 @@ def _labelled(
 
     path = Path(data)
     if columns is None and isinstance(opened, Run):
-        columns = parse(opened.manifest.config).data.columns
+        columns = parse(opened.manifest.config).data.columns.of_inputs
     listing = read(path, find_reader(path, task=opened.manifest.task), columns)
     set_aside = [one for ones in listing.set_aside.values() for one in ones]
     inputs = [

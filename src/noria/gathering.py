@@ -12,7 +12,19 @@ from rich.text import Text
 
 from noria.data.video import SIMILAR
 from noria.errors import ConfigError, NoriaError, UnknownNameError
-from noria.options import AsJson, ConfigFile, Data, Decisions, LabelColumn, Quiet, Seed, Settings, TextColumn, progress
+from noria.options import (
+    AsJson,
+    ConfigFile,
+    Data,
+    Decisions,
+    Group,
+    LabelColumn,
+    Quiet,
+    Seed,
+    Settings,
+    TextColumn,
+    progress,
+)
 from noria.standard_output import say
 from noria.tables import comparison_tables, dataset_table, findings_table, new_table, visible
 from noria.terminal import show_page
@@ -71,6 +83,7 @@ def check(
         typer.Option("--fail-on", metavar="KIND", help="Exit with 1 where there is a finding of this kind (or: any)."),
     ] = None,
     decisions: Decisions = None,
+    group: Group = None,
     page: Annotated[
         bool, typer.Option("--page", help="Answer the findings one by one in a browser, on this machine only.")
     ] = False,
@@ -93,7 +106,7 @@ def check(
         raise UnknownNameError("kind of finding", kind, {*KINDS, "any"})
     if not against and (idle := sorted(wanted & COMPARED)):
         raise ConfigError(f"--fail-on {', '.join(idle)} looks at older data: name it with --against OLD.")
-    given = {"seed": seed, "data__text": text, "data__label": label, "data__decisions": decisions}
+    given = {"seed": seed, "data__text": text, "data__label": label, "data__decisions": decisions, "data__group": group}
     loaded = load_config(config, settings or (), data=data, **given)
     server = None
     if page or open_page:

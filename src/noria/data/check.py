@@ -29,8 +29,10 @@ from noria.data.cells import ByHash, Chosen
 from noria.data.duplicates import exact_duplicates, join, join_pairs, members
 from noria.data.features import Wanted
 from noria.data.findings import COMPARED, KINDS, Near, findings, ranked
+from noria.data.grouping import grouped
 from noria.data.inspection import Inspected, InspectionCache, inspect_all
 from noria.data.mending import Known, Mended, mend, without_answered
+from noria.data.ordering import assign_in_order, told_order, with_moment
 from noria.data.readers import Columns, Listing, find_reader
 from noria.data.readers import read as read_listing
 from noria.data.split import STRICTEST, Item, Ratios, assign
@@ -107,12 +109,12 @@ def check(
     row = plugins.load("noria.tasks", task)
     reader = find_reader(path, reader, task)
     columns = columns or Columns()
-    listing = read_listing(path, reader, columns)
+    listing = grouped(read_listing(path, reader, columns), columns, path)
     seen = _inspected(listing, row.INPUT, settings, workers, progress, cache)
     mended = _mended(log, listing, seen, progress)
     search = plugins.load("noria.data.similarity", row.SIMILARITY).near_pairs
     near = _near_pairs(listing, seen, search, features)
-    arrange = partial(_arranged, seen=seen, near=near, split=split, seed=seed)
+    arrange = partial(_arranged, seen=seen, near=near, split=split, seed=seed, order=columns.order)
     before = arrange(listing, mended=Mended()).examples if mended.changes else None
     listing = _relabelled(listing, mended)
     arranged = arrange(listing, mended=mended)
@@ -127,7 +129,7 @@ def check(
         labels=tuple(sorted({example.label for example in examples})),
         examples=examples,
         set_aside=tuple(sorted((one for ones in arranged.set_aside.values() for one in ones), key=_by_path)),
-        findings=ranked([*without_answered(found, mended), *mended.findings]),
+        findings=ranked([*without_answered(found, mended), *mended.findings, *told_order(examples, columns.order)]),
         settings=settings.model_dump(mode="json"),
         seed=seed,
         ratios=split,
@@ -153,7 +155,7 @@ def reopened(dataset: Dataset) -> Dataset:
     origin = dataset.origin
     if origin is None or not origin["cells"]:
         return dataset
-    texts = read_listing(Path(origin["path"]), origin["reader"], Columns(**origin["columns"])).contents or ()
+    texts = read_listing(Path(origin["path"]), origin["reader"], Columns(**origin["columns"]).of_inputs).contents or ()
     wanted = {one.sha256 for one in dataset.examples}
     hashed = ((hashlib.sha256(text).hexdigest(), place) for place, text in enumerate(texts))
     found = {sha256: place for sha256, place in hashed if sha256 in wanted}
@@ -220,6 +222,7 @@ def _arranged(
     near: Sequence[Pair],
     split: Ratios,
     seed: int,
+    order: str | None,
 ) -> _Arranged:
     """Take out what cannot be used or is not wanted, and split the rest."""
     set_aside = _set_aside_by_reader(listing, mended)
@@ -231,7 +234,7 @@ def _arranged(
     kept, units = _without_leaks(records, units, set_aside)
     return _Arranged(
         readable,
-        _split(kept, units, split, seed),
+        _split(kept, units, split, seed, order),
         set_aside,
         _told_near(records, near, groups, content),
         contradictions,
@@ -424,7 +427,9 @@ def _rank(record: _Record) -> int:
     return STRICTEST.index(record.candidate.split) if record.candidate.split else len(STRICTEST)
 
 
-def _split(records: Sequence[_Record], units: Sequence[int], ratios: Ratios, seed: int) -> tuple[Example, ...]:
+def _split(
+    records: Sequence[_Record], units: Sequence[int], ratios: Ratios, seed: int, order: str | None
+) -> tuple[Example, ...]:
     items = [
         Item(
             label=record.candidate.label,
@@ -435,6 +440,10 @@ def _split(records: Sequence[_Record], units: Sequence[int], ratios: Ratios, see
         )
         for record, unit in zip(records, units, strict=True)
     ]
+    if order:
+        sides = assign_in_order([one.candidate.order for one in records], units, ratios=ratios, order=order)
+    else:
+        sides = assign(items, ratios=ratios, seed=seed)
     return tuple(
         Example(
             path=record.candidate.path,
@@ -443,7 +452,7 @@ def _split(records: Sequence[_Record], units: Sequence[int], ratios: Ratios, see
             content_sha256=record.seen.content_sha256,
             split=side,
             group=record.candidate.group,
-            facts=record.seen.facts,
+            facts=with_moment(record.seen.facts, record.candidate.order),
         )
-        for record, side in zip(records, assign(items, ratios=ratios, seed=seed), strict=True)
+        for record, side in zip(records, sides, strict=True)
     )

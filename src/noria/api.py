@@ -81,6 +81,7 @@ def train(
     from noria.training.clock import Clock
 
     progress = progress or Silent()
+    _refuse_finished(Path(data))
     config = resolved(config or load_config(data=Path(data)))
     plugins.require(STRATEGIES, config.training.strategy)
     require_tensorflow()
@@ -286,6 +287,13 @@ def _refuse_foreign(out: PathLike | None) -> None:
     """Refuse a place that no run can go to before the data is read, not after."""
     if out is not None and Path(out).exists() and not (Path(out) / RUN_MANIFEST).is_file():
         raise ArtifactError(f"{out} is there already and is not a run. Choose another --out, or remove it.")
+
+
+def _refuse_finished(data: Path) -> None:
+    from noria.data.audit import dataset_folder
+
+    if dataset_folder(data):
+        raise DataError(f"{data} is a finished dataset, or a run. Train on the data that it was made from.")
 
 
 def _refuse_unwritable(place: Path) -> None:

@@ -33,12 +33,13 @@ from noria.data.grouping import grouped
 from noria.data.inspection import Inspected, InspectionCache, inspect_all
 from noria.data.mending import Known, Mended, mend, without_answered
 from noria.data.ordering import assign_in_order, told_order, with_moment
+from noria.data.proof import by_content, prove
 from noria.data.readers import Columns, Listing, find_reader
 from noria.data.readers import read as read_listing
 from noria.data.split import STRICTEST, Item, Ratios, assign
 from noria.errors import DataError
 
-__all__ = ["COMPARED", "KINDS", "InspectionCache", "check", "reopened"]
+__all__ = ["COMPARED", "KINDS", "InspectionCache", "check", "inspected", "near_pairs", "reopened"]
 
 Pair = tuple[int, int, float]  # places of candidates, and how alike they are, from 0 to 1
 Features = Callable[[Sequence[Wanted]], NDArray[np.float32] | None]
@@ -110,10 +111,10 @@ def check(
     reader = find_reader(path, reader, task)
     columns = columns or Columns()
     listing = grouped(read_listing(path, reader, columns), columns, path)
-    seen = _inspected(listing, row.INPUT, settings, workers, progress, cache)
+    seen = inspected(listing, row.INPUT, settings, workers, progress, cache)
     mended = _mended(log, listing, seen, progress)
     search = plugins.load("noria.data.similarity", row.SIMILARITY).near_pairs
-    near = _near_pairs(listing, seen, search, features)
+    near = near_pairs(listing, seen, search, features)
     arrange = partial(_arranged, seen=seen, near=near, split=split, seed=seed, order=columns.order)
     before = arrange(listing, mended=Mended()).examples if mended.changes else None
     listing = _relabelled(listing, mended)
@@ -141,6 +142,7 @@ def check(
         },
         contents=_by_hash(listing, arranged.records),
         decisions=_told(log, mended, fingerprint(examples if before is None else before)),
+        proof=prove(examples, by_content(near, seen), mended.pairs, task).facts,
     )
 
 
@@ -167,7 +169,7 @@ def reopened(dataset: Dataset) -> Dataset:
     return replace(dataset, contents=ByHash(texts, found))
 
 
-def _inspected(
+def inspected(
     listing: Listing,
     name: str,
     settings: BaseModel,
@@ -302,7 +304,7 @@ def _without_unreadable(
     return sorted(records, key=lambda record: (nfc(record.candidate.path), record.candidate.path))
 
 
-def _near_pairs(
+def near_pairs(
     listing: Listing, seen: Sequence[Inspected], search: Callable[..., list[Pair]], features: Features | None
 ) -> list[Pair]:
     """Return pairs of the places of near duplicates; of exact copies only the first is looked at."""

@@ -16,6 +16,7 @@ from noria.data.duplicates import exact_duplicates, members
 from noria.data.grouping import KINDS as OF_GROUPS
 from noria.data.mending import KINDS as OF_DECISIONS
 from noria.data.ordering import KINDS as OF_ORDER
+from noria.data.proof import KINDS as OF_PROOF
 from noria.data.readers import Listing
 
 __all__ = ["COMPARED", "KINDS", "Near", "findings", "ranked"]
@@ -89,6 +90,7 @@ KINDS = (
     | OF_DECISIONS
     | OF_GROUPS
     | OF_ORDER
+    | OF_PROOF
     | {
         *("nothing_usable", "single_class", "too_few_examples", "empty_train_split", "empty_split"),
         *("labels_spelled_alike", "labels_differ_by_case", "exact_duplicates", "near_duplicates"),

@@ -37,12 +37,15 @@ from noria.data.proof import by_content, prove
 from noria.data.readers import Columns, Listing, find_reader
 from noria.data.readers import read as read_listing
 from noria.data.split import STRICTEST, Item, Ratios, assign
+from noria.data.suspicions import Looked
 from noria.errors import DataError
 
 __all__ = ["COMPARED", "KINDS", "InspectionCache", "check", "inspected", "near_pairs", "reopened"]
 
 Pair = tuple[int, int, float]  # places of candidates, and how alike they are, from 0 to 1
 Features = Callable[[Sequence[Wanted]], NDArray[np.float32] | None]
+
+SUSPICIONS = "noria.data.suspicions"
 
 _SHAPING = {"height", "width", "fit", "resample"}  # settings that change the array but not whether a file is good
 
@@ -123,6 +126,10 @@ def check(
         listing, arranged.set_aside, arranged.examples, arranged.near, min_per_class, arranged.contradictions
     )
     examples = arranged.examples
+    contents = _by_hash(listing, arranged.records)
+    texts = (lambda: (contents[one.sha256] for one in examples)) if contents else (lambda: iter(()))
+    looked = Looked(examples, texts=texts, settings=settings.model_dump())
+    found = (*found, *(one for name in row.SUSPICIONS for one in plugins.load(SUSPICIONS, name).suspicions(looked)))
     return Dataset(
         name=_name(path),
         root=listing.root.absolute(),
@@ -140,7 +147,7 @@ def check(
             "columns": asdict(columns),
             "cells": listing.contents is not None,
         },
-        contents=_by_hash(listing, arranged.records),
+        contents=contents,
         decisions=_told(log, mended, fingerprint(examples if before is None else before)),
         proof=prove(examples, by_content(near, seen), mended.pairs, task).facts,
     )

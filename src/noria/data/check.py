@@ -23,7 +23,7 @@ from pydantic import BaseModel
 
 from noria import plugins
 from noria.artifacts.dataset import Dataset, fingerprint, nfc, tidy_label
-from noria.contracts import Candidate, Example, Progress, SetAside, Silent, Suspect
+from noria.contracts import Candidate, Example, Finding, Progress, SetAside, Silent, Suspect
 from noria.data import decisions as decisions_file
 from noria.data.cells import ByHash, Chosen
 from noria.data.duplicates import exact_duplicates, join, join_pairs, members
@@ -127,9 +127,7 @@ def check(
     )
     examples = arranged.examples
     contents = _by_hash(listing, arranged.records)
-    texts = (lambda: (contents[one.sha256] for one in examples)) if contents else (lambda: iter(()))
-    looked = Looked(examples, texts=texts, settings=settings.model_dump())
-    found = (*found, *(one for name in row.SUSPICIONS for one in plugins.load(SUSPICIONS, name).suspicions(looked)))
+    found = (*found, *_suspicions(row.SUSPICIONS, examples, contents, settings), *told_order(examples, columns.order))
     return Dataset(
         name=_name(path),
         root=listing.root.absolute(),
@@ -137,7 +135,7 @@ def check(
         labels=tuple(sorted({example.label for example in examples})),
         examples=examples,
         set_aside=tuple(sorted((one for ones in arranged.set_aside.values() for one in ones), key=_by_path)),
-        findings=ranked([*without_answered(found, mended), *mended.findings, *told_order(examples, columns.order)]),
+        findings=ranked([*without_answered(found, mended), *mended.findings]),
         settings=settings.model_dump(mode="json"),
         seed=seed,
         ratios=split,
@@ -323,6 +321,17 @@ def near_pairs(
     wanted = [Wanted(listing.root / listing.candidates[place].path, seen[place].sha256 or "") for place in places]
     found = search(inputs, (lambda: features(wanted)) if features else (lambda: None))
     return [(places[first], places[second], likeness) for first, second, likeness in found]
+
+
+def _suspicions(
+    names: Sequence[str], examples: Sequence[Example], contents: Mapping[str, bytes], settings: BaseModel
+) -> list[Finding]:
+    """Ask each member of the shelf `noria.data.suspicions` that the task names."""
+    held = examples if contents else ()
+    looked = Looked(
+        examples, texts=lambda: (contents[one.sha256] for one in held), settings=settings.model_dump(mode="json")
+    )
+    return [one for name in names for one in plugins.load(SUSPICIONS, name).suspicions(looked)]
 
 
 def _by_hash(listing: Listing, records: Sequence[_Record]) -> Mapping[str, bytes]:

@@ -14,7 +14,7 @@ Maker = Callable[..., Looked]
 FOREIGN = {
     "German": "Der Film ist nicht schlecht, aber die Handlung war mir zu lang und ich habe mich auch sehr gelangweilt.",
     "French": "Le film est très long et je ne comprends pas du tout la fin, mais nous avons bien ri dans la salle.",
-    "Spanish": "La película es muy larga y no entiendo el final, pero los actores lo hacen bien y me gustó para la tarde.",
+    "Spanish": "La película es muy larga y no entiendo el final, pero los actores lo hacen bien y me gustó.",
     "Cyrillic": "Фильм слишком длинный, и я не понял конца, но актёры играют хорошо.",
     "Han": "这部电影太长了，我不明白结局，但是演员演得很好。",
     "Kana": "この映画は長すぎて、結末がわかりませんでしたが、俳優はとても良かったです。",

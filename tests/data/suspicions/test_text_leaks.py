@@ -65,6 +65,11 @@ def test_nothing_is_told_of_real_reviews(language: str, looked: Maker, request: 
     assert suspicions(looked(request.getfixturevalue(language))) == []
 
 
+def test_a_label_whose_name_stands_in_all_texts_does_not_leak(films: list[Row], looked: Maker) -> None:
+    rows = [(f"{text} A film.", {"good": "film", "bad": "other"}[label]) for text, label in films]
+    assert suspicions(looked(rows)) == []
+
+
 def test_a_mark_of_both_labels_tells_nothing(films: list[Row], looked: Maker) -> None:
     assert suspicions(looked([(f"[amazon] {text} 5/5", label) for text, label in films])) == []
 

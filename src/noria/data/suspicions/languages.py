@@ -24,7 +24,7 @@ _LETTERS = 8  # fewer say nothing of a script; three of scripts whose characters
 _WORDS = 12  # fewer say nothing of a language
 _COMMON = 0.15  # share of the words that are among the commonest of the language
 _TIMES = 3.0  # as many as of any other language
-_LOOKED_AT = 2_000  # characters of a text
+_LOOKED_AT = 600  # characters of a text
 _SHOWN = 20
 
 _BLOCKS: tuple[tuple[int, int, str], ...] = (

@@ -19,13 +19,14 @@ from noria.inputs._words import tokens
 
 KINDS = frozenset({"label_leak"})
 
-_COUNTED = 100_000  # texts, spread over all; shares need no more
+_COUNTED, _LEAST_COUNTED = 40_000, 200  # texts, spread over all, and of a label: shares need no more
 _FEWEST = 10  # texts of the label that have it
 _TIMES = 50.0  # its share among the label's texts to its share among the others
 _OBVIOUS = 0.05  # share of the label's texts that have a rating or a tag, or another mark at the very start or end
-_OTHER_MARK = 0.3  # that have another mark, such as a word with digits, anywhere
+_OTHER_MARK = 0.2  # that have another mark, such as a word with digits, anywhere
 _SAME_WORDS = 0.4  # that begin or end with the same words
 _NAME = 0.9  # that have the label's name
+_MOST_NAMES = 50  # of more labels the names are not looked for
 _AT_EDGE = 0.9  # share of a mark's texts that have it as one of their first or last words
 _EDGE = 48  # characters
 _LONGEST_EDGE = 4  # words
@@ -44,6 +45,9 @@ _OTHER = re.compile(
 _DIGITS = re.compile("[0-9]+")
 
 
+_Counts = Mapping[tuple[str, str, str], int]  # (kind, mark, label) -> texts
+
+
 @dataclass(frozen=True, slots=True)
 class _Leak:
     kind: str  # how it is told
@@ -60,56 +64,60 @@ class _Leak:
 
 def suspicions(looked: Looked) -> list[Finding]:
     """Return a finding for each label that leaks, with the strongest mark of it."""
-    step = len(looked.examples) // _COUNTED + 1
-    sizes: Counter[str] = Counter()
-    counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    words = 0
-    for one, text in zip(looked.examples[::step], _every(looked.texts(), step), strict=True):
-        sizes[one.label] += 1
-        words += one.facts.get("words", 0)
-        for key in _marks(text, one.label):
-            counts[key][one.label] += 1
+    sizes = Counter(one.label for one in looked.examples)
     if len(sizes) < 2:
         return []
-    total = sizes.total()
-    long_enough = words >= _USUAL_WORDS * total
-    found = [leak for key, by_label in counts.items() for leak in _leaks(key, by_label, sizes, counts, long_enough)]
+    steps = {label: size // max(_LEAST_COUNTED, _COUNTED // len(sizes)) + 1 for label, size in sizes.items()}
+    counted, words = _counted(looked, steps)
+    long_enough = words >= _USUAL_WORDS
     best: dict[str, _Leak] = {}
-    for leak in sorted(found, key=lambda leak: (-leak.share * leak.score, -len(leak.mark), leak.mark)):
+    for leak in sorted(_leaks(counted, sizes, steps, long_enough), key=_by_strength):
         best.setdefault(leak.label, leak)
     return _findings(looked, list(best.values())) if best else []
 
 
-def _leaks(
-    key: tuple[str, str],
-    by_label: Counter[str],
-    sizes: Counter[str],
-    counts: Mapping[tuple[str, str], Counter[str]],
-    long_enough: bool,
-) -> Iterator[_Leak]:
-    kind, mark = key
-    label, count = by_label.most_common(1)[0]
-    rest = sizes.total() - sizes[label]
-    share, others = count / sizes[label], (by_label.total() - count) / rest
-    if count < _FEWEST or share < _OBVIOUS or others * _TIMES > share or (kind == "edge"):
-        return
-    if kind == "name":
-        enough = share >= _NAME and mark == label
-    elif kind in ("start", "end"):
-        enough = share >= _SAME_WORDS and long_enough
-    else:
-        edge = counts.get(("edge", mark), Counter()).total() >= _AT_EDGE * by_label.total()
-        enough = kind == "obvious" or share >= _OTHER_MARK or edge
-    if enough:
-        yield _Leak(kind, mark, label, share, others)
+def _counted(looked: Looked, steps: Mapping[str, int]) -> tuple[_Counts, float]:
+    """Count the marks of every so-maniest text of each label; return also how many words a text has."""
+    names = [label for label in steps if len(label) > 1 and not label.isdecimal()]
+    names = names if len(names) <= _MOST_NAMES else []
+    turns: Counter[str] = Counter()
+    counts: Counter[tuple[str, str, str]] = Counter()
+    words = 0
+    for one, text in zip(looked.examples, looked.texts(), strict=True):
+        words += one.facts.get("words", 0)
+        if turns[one.label] % steps[one.label] == 0:
+            counts.update((*key, one.label) for key in _marks(text, names))
+        turns[one.label] += 1
+    return counts, words / len(looked.examples)
 
 
-def _every(texts: Iterator[bytes], step: int) -> Iterator[bytes]:
-    return (text for number, text in enumerate(texts) if number % step == 0)
+def _leaks(counts: _Counts, sizes: Mapping[str, int], steps: Mapping[str, int], long_enough: bool) -> Iterator[_Leak]:
+    for (kind, mark, label), count in counts.items():
+        share = count * steps[label] / sizes[label]
+        if count < _FEWEST or share < _OBVIOUS or kind == "edge":
+            continue
+        have = {other: counts.get((kind, mark, other), 0) * steps[other] for other in sizes}
+        others = (sum(have.values()) - have[label]) / (sum(sizes.values()) - sizes[label])
+        if others * _TIMES > share:
+            continue
+        if kind == "name":
+            enough = share >= _NAME and mark == label
+        elif kind in ("start", "end"):
+            enough = share >= _SAME_WORDS and long_enough
+        else:
+            enough = (
+                kind == "obvious" or share >= _OTHER_MARK or counts.get(("edge", mark, label), 0) >= _AT_EDGE * count
+            )
+        if enough:
+            yield _Leak(kind, mark, label, min(1.0, share), others)
 
 
-def _marks(data: bytes, label: str) -> set[tuple[str, str]]:
-    """Return what a text has that could tell its label: (kind, mark)."""
+def _by_strength(leak: _Leak) -> tuple[float, int, str]:
+    return -leak.share * leak.score, -len(leak.mark), leak.mark
+
+
+def _marks(data: bytes, names: Sequence[str]) -> set[tuple[str, str]]:
+    """Return what a text has that could tell its label, one of `names` among it: (kind, mark)."""
     text = data.decode("utf-8", "replace")
     found: set[tuple[str, str]] = set()
     for piece in set(text.split()):
@@ -125,8 +133,8 @@ def _marks(data: bytes, label: str) -> set[tuple[str, str]]:
             found.add(("start", " ".join(head[:length])))
         if len(tail) >= length and any(map(str.isalnum, tail[-length:])):
             found.add(("end", " ".join(tail[-length:])))
-    if len(label) > 2 and not label.isdecimal() and label.casefold() in text.casefold():
-        found.add(("name", label))
+    folded = text.casefold() if names else ""
+    found.update(("name", name) for name in names if name.casefold() in folded)
     return found
 
 
@@ -153,8 +161,9 @@ def _findings(looked: Looked, leaks: Sequence[_Leak]) -> list[Finding]:
     """Go through all texts once more, for those that have what was found."""
     keys = {(leak.kind, leak.mark): leak for leak in leaks}
     have: defaultdict[str, list[int]] = defaultdict(list)
+    names = [leak.mark for leak in leaks if leak.kind == "name"]
     for place, (one, text) in enumerate(zip(looked.examples, looked.texts(), strict=True)):
-        for key in _marks(text, one.label) & keys.keys():
+        for key in _marks(text, names) & keys.keys():
             if keys[key].label == one.label:
                 have[keys[key].label].append(place)
     return [_finding(looked, leak, have[leak.label]) for leak in leaks]

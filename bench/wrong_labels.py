@@ -21,7 +21,7 @@ from noria.artifacts.checksums import sha256_file
 from noria.config import load_config, resolved
 from noria.contracts import Silent
 from noria.data.features import Wanted
-from noria.data.suspicions.wrong_labels import doubt
+from noria.data.wrong_labels import doubt
 from noria.held_out import scores_of_texts, scores_of_vectors
 from noria.vectors import features
 

@@ -81,6 +81,7 @@ def train(
     from noria.training.clock import Clock
 
     progress = progress or Silent()
+    _refuse_finished(Path(data))
     config = resolved(config or load_config(data=Path(data)))
     plugins.require(STRATEGIES, config.training.strategy)
     require_tensorflow()
@@ -288,6 +289,13 @@ def _refuse_foreign(out: PathLike | None) -> None:
         raise ArtifactError(f"{out} is there already and is not a run. Choose another --out, or remove it.")
 
 
+def _refuse_finished(data: Path) -> None:
+    from noria.data.audit import dataset_folder
+
+    if dataset_folder(data):
+        raise DataError(f"{data} is a finished dataset, or a run. Train on the data that it was made from.")
+
+
 def _refuse_unwritable(place: Path) -> None:
     """Refuse a place that cannot be made before the data is read; one that is there may hold this very run."""
     if place.exists():
@@ -420,7 +428,7 @@ def _labelled(
 
     path = Path(data)
     if columns is None and isinstance(opened, Run):
-        columns = parse(opened.manifest.config).data.columns
+        columns = parse(opened.manifest.config).data.columns.of_inputs
     listing = read(path, find_reader(path, task=opened.manifest.task), columns)
     set_aside = [one for ones in listing.set_aside.values() for one in ones]
     inputs = [

@@ -27,6 +27,7 @@ from noria.options import (
     Data,
     Decisions,
     Files,
+    Group,
     LabelColumn,
     Quiet,
     Runtime,
@@ -155,6 +156,7 @@ def train(
     text: TextColumn = None,
     label: LabelColumn = None,
     decisions: Decisions = None,
+    group: Group = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. \\[default: runs/NAME]")] = None,
     strategy: Annotated[
         str | None, typer.Option(help="frozen, linear, scratch or pooled. \\[default: the model's own]")
@@ -189,6 +191,7 @@ def train(
         data__text=text,
         data__label=label,
         data__decisions=decisions,
+        data__group=group,
     )
     command = shlex.join(["noria", *sys.argv[1:]])
     run = api.train(data, out, config=loaded, progress=progress(quiet), command=command)

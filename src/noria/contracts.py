@@ -26,6 +26,7 @@ class Candidate:
     label: str
     split: Split | None = None
     group: str | None = None
+    order: str | None = None  # its moment, as written, where the split goes by time
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,21 @@ from rich.text import Text
 
 from noria.data.video import SIMILAR
 from noria.errors import ConfigError, NoriaError, UnknownNameError
-from noria.options import AsJson, ConfigFile, Data, Decisions, LabelColumn, Quiet, Seed, Settings, TextColumn, progress
+from noria.options import (
+    AsJson,
+    ConfigFile,
+    Data,
+    Decisions,
+    Group,
+    LabelColumn,
+    Quiet,
+    Seed,
+    Settings,
+    TextColumn,
+    progress,
+)
 from noria.standard_output import say
-from noria.tables import comparison_tables, dataset_table, findings_table, new_table, visible
+from noria.tables import comparison_tables, dataset_table, findings_table, new_table, proof_line, visible
 from noria.terminal import show_page
 
 if TYPE_CHECKING:
@@ -71,6 +83,7 @@ def check(
         typer.Option("--fail-on", metavar="KIND", help="Exit with 1 where there is a finding of this kind (or: any)."),
     ] = None,
     decisions: Decisions = None,
+    group: Group = None,
     page: Annotated[
         bool, typer.Option("--page", help="Answer the findings one by one in a browser, on this machine only.")
     ] = False,
@@ -86,15 +99,25 @@ def check(
 
     from noria import api
     from noria.config import load_config
+    from noria.data.audit import dataset_folder
     from noria.data.check import COMPARED, KINDS
+    from noria.data.proof import KINDS as BROKEN
+    from noria.data.proof import LEAKS
 
     wanted = {kind.strip() for given in fail_on or () for kind in given.split(",")}
     for kind in sorted(wanted - KINDS - {"any"}):
         raise UnknownNameError("kind of finding", kind, {*KINDS, "any"})
+    if "leak" in wanted:
+        wanted |= LEAKS
     if not against and (idle := sorted(wanted & COMPARED)):
         raise ConfigError(f"--fail-on {', '.join(idle)} looks at older data: name it with --against OLD.")
-    given = {"seed": seed, "data__text": text, "data__label": label, "data__decisions": decisions}
-    loaded = load_config(config, settings or (), data=data, **given)
+    finished = dataset_folder(data)
+    given = {"seed": seed, "data__text": text, "data__label": label, "data__decisions": decisions, "data__group": group}
+    if finished and (page or open_page or config or settings or any(given.values())):
+        raise ConfigError(
+            f"{data} is a finished dataset, which is verified as it is: only --against, --fail-on go with it."
+        )
+    loaded = None if finished else load_config(config, settings or (), data=data, **given)
     server = None
     if page or open_page:
         dataset, server = api.review(data, config=loaded, progress=progress(quiet))
@@ -109,6 +132,7 @@ def check(
         "splits": dataset.counts(),
         "fingerprint": dataset.fingerprint,
         "decisions": dataset.decisions,
+        "proof": dataset.proof,
         "findings": findings,
         "set_aside": [asdict(one) for one in dataset.set_aside],
     }
@@ -116,9 +140,11 @@ def check(
     if compared:
         facts["against"] = compared.as_dict()
         tables += comparison_tables(facts["against"])
-    say(as_json, facts, *tables, findings_table(findings))
+    say(as_json, facts, *tables, findings_table(findings), proof_line(dataset))
     if server is not None:
         show_page(server, open_browser=open_page)
+    if broken := sorted(BROKEN & {finding["kind"] for finding in findings}):
+        raise NoriaError(f"{data} does not hold: {', '.join(broken)}.")
     if failed := sorted({finding["kind"] for finding in findings if wanted & {finding["kind"], "any"}}):
         raise NoriaError(f"Found, as --fail-on asked: {', '.join(failed)}.")
 

@@ -46,6 +46,14 @@ Decisions = Annotated[
         help="What was decided about inputs. \\[default: DATA.decisions.csv beside DATA]",
     ),
 ]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        metavar="PATTERN",
+        help="What stays on one side of the split: names such as '{group}_*.jpg', folder:2, or column:author.",
+    ),
+]
 Seed = Annotated[int | None, typer.Option(help="Same seed, same data, same versions: same model.")]
 Runtime = Annotated[str | None, typer.Option(help="litert, litert_int8, openvino, openvino_int8, savedmodel, keras.")]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from noria import plugins
-from noria.config import Config, load_config, resolved
+from noria.config import Config, load_config, parse, resolved
 from noria.contracts import Progress, Silent
 from noria.data.video import SIMILAR
 from noria.errors import MissingExtraError
@@ -58,7 +58,8 @@ def check(data: PathLike, *, config: Config | None = None, progress: Progress | 
 
     Args:
         data: a folder with a folder for each label, or a CSV, TSV or JSONL manifest `path,label[,split][,group]`, or a
-            table of texts and labels (also Parquet). Decisions beside it are applied (`config.data.decisions`).
+            table of texts and labels (also Parquet). Decisions beside it are applied (`config.data.decisions`). Or a
+            run, or its `dataset` folder: then it is verified, and what does not hold is a finding.
         config: by default that of the task whose reader recognises the data.
 
     Returns:
@@ -68,7 +69,10 @@ def check(data: PathLike, *, config: Config | None = None, progress: Progress | 
         DataError: there is nothing there that any reader knows.
     """
     from noria.data import decisions
+    from noria.data.audit import dataset_folder
 
+    if folder := dataset_folder(Path(data)):
+        return _audited(folder, progress)
     config = resolved(config or load_config(data=Path(data)))
     return _checked(Path(data), config, progress, decisions.place(config.data.decisions, Path(data)))
 
@@ -119,6 +123,21 @@ def compare_data(
     progress = progress or Silent()
     first, second = (kept_dataset(one) or check(str(one), config=config, progress=progress) for one in (new, old))
     return compare_datasets(first, second, seed=config.seed if config else 0, progress=progress)
+
+
+def _audited(folder: Path, progress: Progress | None) -> Dataset:
+    from noria.artifacts.store import cache_folder
+    from noria.data.audit import audit
+    from noria.data.check import InspectionCache
+    from noria.vectors import features
+
+    told = progress or Silent()
+    with InspectionCache(cache_folder() / "inspections.sqlite") as cache:
+        return audit(folder, features=lambda dataset: features(_config_of(dataset), told), progress=told, cache=cache)
+
+
+def _config_of(dataset: Dataset) -> Config:
+    return parse({"task": dataset.task, "input": dict(dataset.settings or {})})
 
 
 def _checked(data: Path, config: Config, progress: Progress | None, decisions: Path | None) -> Dataset:

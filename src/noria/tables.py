@@ -41,6 +41,18 @@ def findings_table(findings: Sequence[dict[str, Any]]) -> Table | str:
     return table
 
 
+def proof_line(dataset: Any) -> str:
+    """What the split tears apart: nothing, where all is well."""
+    if dataset.proof is None:
+        return ""
+    torn = dataset.proof["cross_split_pairs"]
+    told = ", ".join(f"{kind.replace('_', ' ')} {count:,}" for kind, count in torn.items())
+    together = (
+        f"{dataset.proof['examples_together']:,} inputs in {dataset.proof['units_together']:,} units kept together"
+    )
+    return f"Pairs across the split: {told} ({together})."
+
+
 def comparison_tables(told: Mapping[str, Any]) -> list[Any]:
     """What `noria.compare_data` tells: what changed, the labels' shares, how far the inputs moved, and which most."""
     counts = new_table("against", "count", visible(told["old"]))

@@ -16,6 +16,8 @@ from pydantic import BaseModel
 from noria import models, plugins
 from noria.artifacts.bundle import Tolerances
 from noria.contracts import Scored
+from noria.data.findings import KINDS
+from noria.data.suspicions import Looked
 from noria.errors import UnreadableInputError
 from noria.inference import runtimes
 from noria.inputs import image
@@ -48,7 +50,16 @@ def test_a_task_is_a_row_of_names_that_stand_on_shelves(name: str) -> None:
     plugins.require("noria.data.augment", task.AUGMENT)
     plugins.require("noria.evaluation.metrics", task.METRICS)
     plugins.require("noria.data.similarity", task.SIMILARITY)
+    for name_of_member in task.SUSPICIONS:
+        plugins.require("noria.data.suspicions", name_of_member)
     assert models.card(task.MODEL).input == task.INPUT
+
+
+@pytest.mark.parametrize("name", members("noria.data.suspicions"))
+def test_a_member_that_suspects_names_its_kinds_and_accuses_nobody_of_nothing(name: str) -> None:
+    member = plugins.load("noria.data.suspicions", name)
+    assert member.KINDS <= KINDS
+    assert member.suspicions(Looked([])) == []
 
 
 @pytest.mark.parametrize("name", members("noria.data.readers"))

@@ -49,6 +49,8 @@ class Dataset:
     origin: Mapping[str, Any] | None = None  # path, reader, columns, and whether its inputs are cells
     # The decisions file that was applied: its path, SHA-256, counts, and the fingerprint of the dataset without it.
     decisions: Mapping[str, Any] | None = None
+    # How many pairs that belong together lie on two sides of the split (0 of a dataset that `check` made), and ties.
+    proof: Mapping[str, Any] | None = None
     # Inputs that are no files of their own, by the SHA-256 of their bytes: the cells of a table. They are not saved.
     contents: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
 
@@ -124,12 +126,13 @@ class Dataset:
             write_json(partial / INDEX, self._index())
 
     @classmethod
-    def load(cls, folder: Path, *, root: Path | None = None) -> Dataset:
+    def load(cls, folder: Path, *, root: Path | None = None, strict: bool = True) -> Dataset:
         """Read a dataset folder and check that it says what its fingerprint says.
 
         Args:
             folder: what `save` wrote.
             root: where the files lie now, if they were moved.
+            strict: refuse one that was changed by hand.
 
         Raises:
             ArtifactError: it is missing, damaged, changed by hand, or written by a newer Noria.
@@ -149,10 +152,11 @@ class Dataset:
                 ratios=tuple(index["ratios"]),
                 origin=index.get("origin"),
                 decisions=index.get("decisions"),
+                proof=index.get("proof"),
             )
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"{folder} is damaged: {error}. Train again to make it anew.") from error
-        if dataset.fingerprint != index.get("fingerprint"):
+        if strict and dataset.fingerprint != index.get("fingerprint"):
             raise ArtifactError(
                 f"{folder / _EXAMPLES} does not match the fingerprint in {INDEX}: it is damaged or was changed by "
                 "hand. Train again to make it anew."
@@ -173,6 +177,7 @@ class Dataset:
             "ratios": self.ratios,
             "origin": None if self.origin is None else dict(self.origin),
             "decisions": None if self.decisions is None else dict(self.decisions),
+            "proof": None if self.proof is None else dict(self.proof),
             "fingerprint": self.fingerprint,
         }
 
@@ -184,6 +189,15 @@ def fingerprint(examples: Iterable[Example]) -> str:
     for row in sorted(rows):
         digest.update(row)
     return digest.hexdigest()
+
+
+def recorded_fingerprint(folder: Path) -> str:
+    """Return the fingerprint that a dataset's folder was saved with.
+
+    Raises:
+        ArtifactError: it is no such folder, or of another version.
+    """
+    return str(_read_index(folder).get("fingerprint"))
 
 
 def nfc(text: str) -> str:

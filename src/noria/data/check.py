@@ -25,25 +25,31 @@ from noria import plugins
 from noria.artifacts.dataset import Dataset, fingerprint, nfc, tidy_label
 from noria.contracts import Candidate, Example, Finding, Progress, SetAside, Silent, Suspect
 from noria.data import decisions as decisions_file
+from noria.data import wrong_labels
 from noria.data.cells import ByHash, Chosen
 from noria.data.duplicates import exact_duplicates, join, join_pairs, members
 from noria.data.features import Wanted
 from noria.data.findings import COMPARED, KINDS, Near, findings, ranked
+from noria.data.grouping import grouped
 from noria.data.inspection import Inspected, InspectionCache, inspect_all
 from noria.data.mending import Known, Mended, mend, without_answered
+from noria.data.ordering import assign_in_order, told_order, with_moment
+from noria.data.proof import by_content, prove
 from noria.data.readers import Columns, Listing, find_reader
 from noria.data.readers import read as read_listing
 from noria.data.split import STRICTEST, Item, Ratios, assign
-from noria.data.suspicions import wrong_labels
+from noria.data.suspicions import Looked
 from noria.errors import DataError
 
-__all__ = ["COMPARED", "KINDS", "InspectionCache", "check", "reopened"]
+__all__ = ["COMPARED", "KINDS", "InspectionCache", "check", "inspected", "near_pairs", "reopened"]
 
 Pair = tuple[int, int, float]  # places of candidates, and how alike they are, from 0 to 1
 Features = Callable[[Sequence[Wanted]], NDArray[np.float32] | None]
 HeldOut = Callable[
     [Sequence[Example], Callable[[Example], Path | bytes], Sequence[int]], NDArray[np.float32] | None
 ]  # examples, where each lies or its bytes, and what must stay together
+
+SUSPICIONS = "noria.data.suspicions"
 
 _SHAPING = {"height", "width", "fit", "resample"}  # settings that change the array but not whether a file is good
 
@@ -114,12 +120,12 @@ def check(
     row = plugins.load("noria.tasks", task)
     reader = find_reader(path, reader, task)
     columns = columns or Columns()
-    listing = read_listing(path, reader, columns)
-    seen = _inspected(listing, row.INPUT, settings, workers, progress, cache)
+    listing = grouped(read_listing(path, reader, columns), columns, path)
+    seen = inspected(listing, row.INPUT, settings, workers, progress, cache)
     mended = _mended(log, listing, seen, progress)
     search = plugins.load("noria.data.similarity", row.SIMILARITY).near_pairs
-    near = _near_pairs(listing, seen, search, features)
-    arrange = partial(_arranged, seen=seen, near=near, split=split, seed=seed)
+    near = near_pairs(listing, seen, search, features)
+    arrange = partial(_arranged, seen=seen, near=near, split=split, seed=seed, order=columns.order)
     before = arrange(listing, mended=Mended()).examples if mended.changes else None
     listing = _relabelled(listing, mended)
     arranged = arrange(listing, mended=mended)
@@ -127,6 +133,7 @@ def check(
         listing, arranged.set_aside, arranged.examples, arranged.near, min_per_class, arranged.contradictions
     )
     examples, contents = arranged.examples, _by_hash(listing, arranged.records)
+    found = (*found, *_suspicions(row.SUSPICIONS, examples, contents, settings), *told_order(examples, columns.order))
     found += _doubts(arranged, listing.root, contents, held_out)
     return Dataset(
         name=_name(path),
@@ -147,6 +154,7 @@ def check(
         },
         contents=contents,
         decisions=_told(log, mended, fingerprint(examples if before is None else before)),
+        proof=prove(examples, by_content(near, seen), mended.pairs, task).facts,
     )
 
 
@@ -161,7 +169,7 @@ def reopened(dataset: Dataset) -> Dataset:
     origin = dataset.origin
     if origin is None or not origin["cells"]:
         return dataset
-    texts = read_listing(Path(origin["path"]), origin["reader"], Columns(**origin["columns"])).contents or ()
+    texts = read_listing(Path(origin["path"]), origin["reader"], Columns(**origin["columns"]).of_inputs).contents or ()
     wanted = {one.sha256 for one in dataset.examples}
     hashed = ((hashlib.sha256(text).hexdigest(), place) for place, text in enumerate(texts))
     found = {sha256: place for sha256, place in hashed if sha256 in wanted}
@@ -173,7 +181,7 @@ def reopened(dataset: Dataset) -> Dataset:
     return replace(dataset, contents=ByHash(texts, found))
 
 
-def _inspected(
+def inspected(
     listing: Listing,
     name: str,
     settings: BaseModel,
@@ -228,6 +236,7 @@ def _arranged(
     near: Sequence[Pair],
     split: Ratios,
     seed: int,
+    order: str | None,
 ) -> _Arranged:
     """Take out what cannot be used or is not wanted, and split the rest."""
     set_aside = _set_aside_by_reader(listing, mended)
@@ -239,7 +248,7 @@ def _arranged(
     kept, units = _without_leaks(records, units, set_aside)
     return _Arranged(
         readable,
-        _split(kept, units, split, seed),
+        _split(kept, units, split, seed, order),
         set_aside,
         _told_near(records, near, groups, content),
         contradictions,
@@ -323,7 +332,7 @@ def _without_unreadable(
     return sorted(records, key=lambda record: (nfc(record.candidate.path), record.candidate.path))
 
 
-def _near_pairs(
+def near_pairs(
     listing: Listing, seen: Sequence[Inspected], search: Callable[..., list[Pair]], features: Features | None
 ) -> list[Pair]:
     """Return pairs of the places of near duplicates; of exact copies only the first is looked at."""
@@ -335,6 +344,17 @@ def _near_pairs(
     wanted = [Wanted(listing.root / listing.candidates[place].path, seen[place].sha256 or "") for place in places]
     found = search(inputs, (lambda: features(wanted)) if features else (lambda: None))
     return [(places[first], places[second], likeness) for first, second, likeness in found]
+
+
+def _suspicions(
+    names: Sequence[str], examples: Sequence[Example], contents: Mapping[str, bytes], settings: BaseModel
+) -> list[Finding]:
+    """Ask each member of the shelf `noria.data.suspicions` that the task names."""
+    held = examples if contents else ()
+    looked = Looked(
+        examples, texts=lambda: (contents[one.sha256] for one in held), settings=settings.model_dump(mode="json")
+    )
+    return [one for name in names for one in plugins.load(SUSPICIONS, name).suspicions(looked)]
 
 
 def _by_hash(listing: Listing, records: Sequence[_Record]) -> Mapping[str, bytes]:
@@ -448,7 +468,9 @@ def _rank(record: _Record) -> int:
     return STRICTEST.index(record.candidate.split) if record.candidate.split else len(STRICTEST)
 
 
-def _split(records: Sequence[_Record], units: Sequence[int], ratios: Ratios, seed: int) -> tuple[Example, ...]:
+def _split(
+    records: Sequence[_Record], units: Sequence[int], ratios: Ratios, seed: int, order: str | None
+) -> tuple[Example, ...]:
     items = [
         Item(
             label=record.candidate.label,
@@ -459,6 +481,10 @@ def _split(records: Sequence[_Record], units: Sequence[int], ratios: Ratios, see
         )
         for record, unit in zip(records, units, strict=True)
     ]
+    if order:
+        sides = assign_in_order([one.candidate.order for one in records], units, ratios=ratios, order=order)
+    else:
+        sides = assign(items, ratios=ratios, seed=seed)
     return tuple(
         Example(
             path=record.candidate.path,
@@ -467,7 +493,7 @@ def _split(records: Sequence[_Record], units: Sequence[int], ratios: Ratios, see
             content_sha256=record.seen.content_sha256,
             split=side,
             group=record.candidate.group,
-            facts=record.seen.facts,
+            facts=with_moment(record.seen.facts, record.candidate.order),
         )
-        for record, side in zip(records, assign(items, ratios=ratios, seed=seed), strict=True)
+        for record, side in zip(records, sides, strict=True)
     )

@@ -13,7 +13,10 @@ from typing import Literal
 from noria.artifacts.dataset import nfc, obstacles, tidy_label
 from noria.contracts import SPLITS, Candidate, Example, Finding, SetAside, Suspect
 from noria.data.duplicates import exact_duplicates, members
+from noria.data.grouping import KINDS as OF_GROUPS
 from noria.data.mending import KINDS as OF_DECISIONS
+from noria.data.ordering import KINDS as OF_ORDER
+from noria.data.proof import KINDS as OF_PROOF
 from noria.data.readers import Listing
 
 __all__ = ["COMPARED", "KINDS", "Near", "findings", "ranked"]
@@ -85,6 +88,9 @@ KINDS = (
     frozenset(_SET_ASIDE)
     | COMPARED
     | OF_DECISIONS
+    | OF_GROUPS
+    | OF_ORDER
+    | OF_PROOF
     | {
         *("nothing_usable", "single_class", "too_few_examples", "empty_train_split", "empty_split"),
         *("labels_spelled_alike", "labels_differ_by_case", "exact_duplicates", "near_duplicates"),
@@ -93,6 +99,7 @@ KINDS = (
         *("empty_class", "tiny_class", "imbalance", "too_few_for_split"),
         *("given_split", "repeated_rows", "ignored_columns", "columns_chosen", "encoding", "video_frames"),
         *("many_empty_texts", "labels_with_fractions"),
+        *("label_leak", "other_language", "short_text", "long_text", "text_cut"),
     }
 )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -35,6 +35,13 @@ class Columns:
     text: str | None = None
     label: str | None = None
     encoding: str | None = None
+    group: str | None = None  # a rule: see `noria.data.grouping`
+    order: str | None = None
+
+    @property
+    def of_inputs(self) -> Columns:
+        """The same without what only a split needs, which other data need not have."""
+        return replace(self, group=None, order=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +124,12 @@ def unlabelled(path: Path, task: str, columns: Columns | None = None) -> Iterato
 def _recognising(path: Path, task: str) -> str | None:
     readers = plugins.load(TASKS, task).READERS
     return next((name for name in readers if cast(Reader, plugins.load(SHELF, name)).recognises(path)), None)
+
+
+def column_of(rule: str | None) -> str | None:
+    """Return the name in a rule such as `column:author`, None where the rule is another."""
+    kind, _, name = (rule or "").partition(":")
+    return name.strip() or None if kind == "column" else None
 
 
 def shown(path: str | Path) -> str:

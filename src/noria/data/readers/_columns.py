@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from noria.data.readers import Columns
+from noria.data.readers import Columns, column_of
 from noria.data.readers._table import Cells, Table
 from noria.errors import DataError, nearest_name
 
@@ -126,6 +126,7 @@ class Chosen:
     split: int | None
     group: int | None
     why: str
+    order: int | None = None
 
 
 @dataclass(slots=True)
@@ -192,11 +193,15 @@ def choose(path: Path, table: Table, columns: Columns) -> Chosen:
         DataError: a named column does not exist, or it is not clear which to take.
     """
     reserved = {name: _index(table, name) for name in RESERVED}
-    text = None if columns.text is None else _said(path, table, columns.text, "text")
-    label = None if columns.label is None else _said(path, table, columns.label, "label")
+    if name := column_of(columns.group):
+        reserved["group"] = _said(path, table, name, "--group column:")
+    name = column_of(columns.order)
+    order = _said(path, table, name, "--set data.order=column:") if name else None
+    text = None if columns.text is None else _said(path, table, columns.text, "--text ")
+    label = None if columns.label is None else _said(path, table, columns.label, "--label ")
     if text is not None and text == label:
         raise DataError(f"{path}: {table.names[text]!r} cannot be both the text and the label.")
-    taken = {*reserved.values(), text, label}
+    taken = {*reserved.values(), order, text, label}
     free = [number for number in range(len(table.names)) if number not in taken]
     reasons = []
     if text is None:
@@ -207,7 +212,7 @@ def choose(path: Path, table: Table, columns: Columns) -> Chosen:
         label, why = _found(path, table, "label", free)
         reasons.append(why)
     why = "; ".join(reasons) or "as named"
-    return Chosen(text, label, reserved["split"], reserved["group"], why)
+    return Chosen(text, label, reserved["split"], reserved["group"], why, order)
 
 
 def choose_text(path: Path, table: Table, columns: Columns) -> int:
@@ -217,7 +222,7 @@ def choose_text(path: Path, table: Table, columns: Columns) -> int:
         DataError: as `choose`.
     """
     if columns.text is not None:
-        return _said(path, table, columns.text, "text")
+        return _said(path, table, columns.text, "--text ")
     reserved = {_index(table, name) for name in RESERVED}
     free = [number for number in range(len(table.names)) if number not in reserved]
     return free[0] if len(free) == 1 else _found(path, table, "text", free)[0]
@@ -228,16 +233,14 @@ def _index(table: Table, name: str) -> int | None:
     return found[0] if len(found) == 1 else None
 
 
-def _said(path: Path, table: Table, said: str, role: Role) -> int:
-    """The column that the user named, or gave the number of."""
+def _said(path: Path, table: Table, said: str, option: str) -> int:
+    """The column that the user named, or gave the number of; `option` is what stands before it on the command line."""
     for same in (str.strip, normal):
         found = [number for number, name in enumerate(table.names) if same(name) == same(said)]
         if len(found) == 1:
             return found[0]
         if found:
-            raise DataError(
-                f"{path} has {len(found)} columns {said!r}. Say the number of one: --{role} {found[0] + 1}."
-            )
+            raise DataError(f"{path} has {len(found)} columns {said!r}. Say the number of one: {option}{found[0] + 1}.")
     if said.isdecimal() and 1 <= int(said) <= len(table.names):
         return int(said) - 1
     nearest = nearest_name(said, table.names)

@@ -10,16 +10,17 @@ import csv
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import TypeVar
 
 import orjson
 
 from noria.artifacts.dataset import tidy_label
 from noria.contracts import SPLITS, Candidate, Finding, SetAside, Split
-from noria.data.readers import Columns, Listing, shown
+from noria.data.readers import Columns, Listing, column_of, shown
 from noria.data.readers.text_table import names_pictures
 from noria.errors import DataError, nearest_name
 
@@ -28,6 +29,9 @@ _REQUIRED = ("path", "label")
 _SPLIT_NAMES: dict[str, Split] = {**{split: split for split in SPLITS}, "val": "validation", "valid": "validation"}
 _JSON_LINES = (".jsonl", ".ndjson")
 _LARGEST_CELL = 2**17  # characters; a quote that is not closed makes one of all the lines after it
+
+
+_Cell = TypeVar("_Cell")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,9 @@ def read(path: Path, columns: Columns) -> Listing:
         DataError: the table itself cannot be understood (encoding, header, quotes, an unknown split).
     """
     text = _text(path)
-    rows, extra = _json_rows(path, text) if path.suffix.lower() in _JSON_LINES else _csv_rows(path, text)
+    named = {role: name for role, name in _named(columns) if name}
+    read_rows = _json_rows if path.suffix.lower() in _JSON_LINES else _csv_rows
+    rows, extra = read_rows(path, text, named)
     root = path.parent
     by_path: dict[str, list[tuple[int, Candidate]]] = defaultdict(list)
     set_aside: defaultdict[str, list[SetAside]] = defaultdict(list)
@@ -87,19 +93,25 @@ def _text(path: Path) -> str:
         ) from error
 
 
-def _csv_rows(path: Path, text: str) -> tuple[list[_Row], tuple[str, ...]]:
+def _named(columns: Columns) -> Iterator[tuple[str, str]]:
+    """What is read from a column that the user named: the role, and the column as headers are compared."""
+    for role, rule in (("group", columns.group), ("order", columns.order)):
+        yield role, (column_of(rule) or "").lower()
+
+
+def _csv_rows(path: Path, text: str, named: Mapping[str, str]) -> tuple[list[_Row], tuple[str, ...]]:
     delimiter = _delimiter(path, text)
     # strict: a quote that is never closed would otherwise swallow the rest of the table in silence
     reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
     try:
         header = [cell.strip().lower() for cell in next(reader, [])]
-        _check_header(path, header)
-        rows = list(_numbered(reader, header))
+        _check_header(path, header, named)
+        rows = list(_numbered(reader, header, named))
     except csv.Error as error:
         raise DataError(
             f"{path}, line {reader.line_num}, cannot be read: {error}. Is there a quote that is not closed?"
         ) from error
-    return rows, tuple(name for name in header if name not in COLUMNS)
+    return rows, tuple(name for name in header if name not in {*_of_roles(named)})
 
 
 def _delimiter(path: Path, text: str) -> str:
@@ -113,8 +125,19 @@ def _delimiter(path: Path, text: str) -> str:
     return ","
 
 
-def _check_header(path: Path, header: list[str]) -> None:
-    for name in _REQUIRED:
+def _of_roles(named: Mapping[str, str]) -> Iterator[str]:
+    """The columns that are read."""
+    return (named.get(role, role) for role in (*COLUMNS, "order") if role != "order" or role in named)
+
+
+def _by_role(cells: Mapping[str, _Cell], named: Mapping[str, str]) -> dict[str, _Cell]:
+    """The cells that are read, under the names of their roles."""
+    pairs = ((role, named.get(role, role)) for role in (*COLUMNS, *named.keys() - {*COLUMNS}))
+    return {role: cells[name] for role, name in pairs if name in cells}
+
+
+def _check_header(path: Path, header: list[str], named: Mapping[str, str]) -> None:
+    for name in (*_REQUIRED, *named.values()):
         if name not in header:
             nearest = nearest_name(name, header)
             hint = f" Did you mean {nearest!r} to be {name!r}?" if nearest else ""
@@ -127,12 +150,12 @@ def _check_header(path: Path, header: list[str]) -> None:
         raise DataError(f"{path} has the column {twice[0]!r} more than once. Remove or rename one of them.")
 
 
-def _numbered(reader: Iterator[list[str]], header: list[str]) -> Iterator[_Row]:
+def _numbered(reader: Iterator[list[str]], header: list[str], named: Mapping[str, str]) -> Iterator[_Row]:
     line = reader.line_num + 1  # type: ignore[attr-defined]
     for cells in reader:
         if max(map(len, cells), default=0) > _LARGEST_CELL:  # csv's own limit may have been raised, for longer texts
             raise csv.Error(f"a cell has more than {_LARGEST_CELL:,} characters")
-        known = {name: cell for name, cell in zip(header, cells, strict=False) if name in COLUMNS}
+        known = _by_role(dict(zip(header, cells, strict=False)), named)
         more = len(cells) - len(header)
         if more > 0:
             yield _Row(line, known, f"it has {more} cells more than the header; put text with a comma in quotes")
@@ -141,8 +164,8 @@ def _numbered(reader: Iterator[list[str]], header: list[str]) -> Iterator[_Row]:
         line = reader.line_num + 1  # type: ignore[attr-defined]
 
 
-def _json_rows(path: Path, text: str) -> tuple[list[_Row], tuple[str, ...]]:
-    rows, extra = [], set()
+def _json_rows(path: Path, text: str, named: Mapping[str, str]) -> tuple[list[_Row], tuple[str, ...]]:
+    rows, names = [], set[str]()
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -153,9 +176,10 @@ def _json_rows(path: Path, text: str) -> tuple[list[_Row], tuple[str, ...]]:
         if not isinstance(value, dict):
             raise DataError(f'{path}, line {number}, is not an object. Expected {{"path": "…", "label": "…"}}.')
         cells = {name.strip().lower(): cell for name, cell in value.items()}
-        extra.update(cells.keys() - set(COLUMNS))
-        rows.append(_json_row(number, {name: cell for name, cell in cells.items() if name in COLUMNS}))
-    return rows, tuple(sorted(extra))
+        names.update(cells)
+        rows.append(_json_row(number, _by_role(cells, named)))
+    _check_header(path, sorted({*_REQUIRED, *names}), named)
+    return rows, tuple(sorted(names - {*_of_roles(named)}))
 
 
 def _json_row(line: int, cells: dict[str, object]) -> _Row:
@@ -163,7 +187,7 @@ def _json_row(line: int, cells: dict[str, object]) -> _Row:
     for name, cell in cells.items():
         if cell is None:
             continue
-        if isinstance(cell, bool) or not isinstance(cell, str | int):
+        if isinstance(cell, bool) or not isinstance(cell, str | int | (float if name == "order" else int)):
             return _Row(
                 line, {"path": str(cells.get("path", ""))}, f"its {name} is {cell!r}, neither text nor a number"
             )
@@ -186,6 +210,7 @@ def _candidate(table: Path, root: Path, row: _Row) -> Candidate | tuple[str, Set
         label=row.cells["label"],
         split=_split(table, row),
         group=row.cells.get("group", "").strip() or None,
+        order=row.cells.get("order", "").strip() or None,
     )
 
 

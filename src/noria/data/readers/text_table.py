@@ -6,6 +6,7 @@ reason. Columns, encoding and header are found or said, and what was found is a 
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -131,6 +132,7 @@ class _Rows:
             data = _as_text(row.cells[chosen.text], "text").strip("\ufeff").encode()
             label = self._label(row.cells[chosen.label])
             group = None if chosen.group is None else _as_text(row.cells[chosen.group], "group").strip() or None
+            order = None if chosen.order is None else _moment(row.cells[chosen.order])
         except UnicodeEncodeError:
             encoding = self.table.encoding
             self._put("broken_rows", line, f"it holds bytes that are not {encoding.title if encoding else 'text'}")
@@ -144,7 +146,7 @@ class _Rows:
             self._put("unlabelled", line, "the label is empty", hashlib.sha256(data).hexdigest())
         else:
             split = None if chosen.split is None else self._split(row.cells[chosen.split], line)
-            self.candidates.append(Candidate(self.name(line), label, split, group))
+            self.candidates.append(Candidate(self.name(line), label, split, group, order))
             self.texts.append(data)
 
     def _put(self, kind: str, line: int, reason: str, sha256: str | None = None) -> None:
@@ -188,6 +190,12 @@ def _as_text(value: object, role: str) -> str:
     if isinstance(value, float):
         return "" if value != value else str(int(value)) if value.is_integer() else repr(value)  # NaN: pandas' nothing
     raise _NoTextError(f"its {role} is {type(value).__name__}, neither text nor a number: {shortened(str(value))}")
+
+
+def _moment(value: object) -> str | None:
+    if isinstance(value, datetime.date):  # a moment of a day is one, too
+        return value.isoformat()
+    return _as_text(value, "moment").strip() or None
 
 
 def _parquet_table(path: Path, columns: Columns) -> Table:
@@ -285,7 +293,7 @@ def _findings(path: Path, table: Table, chosen: Chosen, rows: _Rows, columns: Co
     yield _columns_finding(table, chosen)
     if table.encoding is not None:
         yield _encoding.finding(table.encoding, (path.name,), said=columns.encoding is not None)
-    used = {chosen.text, chosen.label, chosen.split, chosen.group}
+    used = {chosen.text, chosen.label, chosen.split, chosen.group, chosen.order}
     ignored = tuple(name for number, name in enumerate(table.names) if number not in used)
     if ignored:
         names = ", ".join(map(repr, ignored[:_SHOWN]))

@@ -13,7 +13,7 @@ import pytest
 import noria
 from noria import held_out
 from noria.config import load_config
-from noria.data.suspicions.wrong_labels import doubt
+from noria.data.wrong_labels import doubt
 from noria.held_out import folds_of, scores_of_texts, scores_of_vectors
 
 LABELS, PER_LABEL = 3, 200

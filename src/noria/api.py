@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,7 @@ def train(
         ArtifactError: `out` is there already and is not this run.
         MissingExtraError: TensorFlow is not installed.
     """
-    from noria.quiet import require_tensorflow
+    from noria.quiet import require_tensorflow, tensorflow_beside
     from noria.training.clock import Clock
 
     progress = progress or Silent()
@@ -88,7 +89,9 @@ def train(
     _refuse_foreign(out)
     _refuse_unwritable(Path(out) if out is not None else RUNS)
     clock = Clock()
-    with clock.stage("check"):
+    # Where a run may lie already, TensorFlow may not be needed at all.
+    fresh = not (Path(out) if out is not None else RUNS).exists()
+    with clock.stage("check"), tensorflow_beside(lambda: None) if fresh else nullcontext():
         dataset = check(data, config=config, progress=progress)
     dataset.require_trainable()
     progress.note(_told(dataset))

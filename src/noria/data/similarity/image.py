@@ -24,7 +24,7 @@ PART_THRESHOLD = 0.5  # of a window, which was the best of thousands
 _HIGHEST = 0.6
 _BACKGROUND = 1.7  # times the likeness that one of a thousand pairs exceeds by chance
 _CHANCE = 0.001
-_NEAREST, _NEAREST_FEATURES, _MANY = 5, 4, 40  # neighbours that are looked at; and of who has as many near copies
+_NEAREST, _NEAREST_FEATURES, _MANY = 5, 3, 40  # neighbours that are looked at; and of who has as many near copies
 _LIKELY = 0.25  # cosine of whitened vectors below which a pair is not looked at
 _SAMPLE = 2000  # features that their whitening is made from
 

@@ -30,6 +30,7 @@ SHELVES = [
     "noria.data.readers",
     "noria.data.augment",
     "noria.data.similarity",
+    "noria.data.suspicions",
     "noria.models",
     "noria.training.strategies",
     "noria.evaluation.metrics",

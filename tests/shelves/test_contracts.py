@@ -16,6 +16,8 @@ from pydantic import BaseModel
 from noria import models, plugins
 from noria.artifacts.bundle import Tolerances
 from noria.contracts import Scored
+from noria.data.findings import KINDS
+from noria.data.suspicions import Looked
 from noria.errors import UnreadableInputError
 from noria.inference import runtimes
 from noria.inputs import image
@@ -48,6 +50,8 @@ def test_a_task_is_a_row_of_names_that_stand_on_shelves(name: str) -> None:
     plugins.require("noria.data.augment", task.AUGMENT)
     plugins.require("noria.evaluation.metrics", task.METRICS)
     plugins.require("noria.data.similarity", task.SIMILARITY)
+    for suspicion in task.SUSPICIONS:
+        plugins.require("noria.data.suspicions", suspicion)
     assert models.card(task.MODEL).input == task.INPUT
 
 
@@ -129,6 +133,13 @@ def test_a_search_for_near_duplicates_pairs_nothing_that_is_not_alike(name: str)
     sketches = [image.inspect(photo(side), image.Settings()).sketch for side in (24, 32, 48)]
     inputs = {"image": sketches, "text": [b"one text of some words", None, b"quite another thing, and longer"]}
     assert module.near_pairs(inputs.get(name, []), lambda: None) == []
+
+
+@pytest.mark.parametrize("name", members("noria.data.suspicions"))
+def test_a_suspicion_names_its_kinds_and_finds_nothing_where_there_is_nothing(name: str) -> None:
+    module = plugins.load("noria.data.suspicions", name)
+    assert module.KINDS <= KINDS
+    assert module.suspicions(Looked([], [], [], lambda: None)) == []
 
 
 @pytest.mark.parametrize("name", models.names())

@@ -11,6 +11,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache as once
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -34,12 +35,14 @@ from noria.data.mending import Known, Mended, mend, without_answered
 from noria.data.readers import Columns, Listing, find_reader
 from noria.data.readers import read as read_listing
 from noria.data.split import STRICTEST, Item, Ratios, assign
+from noria.data.suspicions import asked
 from noria.errors import DataError
 
 __all__ = ["COMPARED", "KINDS", "InspectionCache", "check", "reopened"]
 
 Pair = tuple[int, int, float]  # places of candidates, and how alike they are, from 0 to 1
 Features = Callable[[Sequence[Wanted]], NDArray[np.float32] | None]
+Vectors = Callable[[], NDArray[np.float32] | None]  # gives (n, D)
 
 _SHAPING = {"height", "width", "fit", "resample"}  # settings that change the array but not whether a file is good
 
@@ -59,6 +62,7 @@ class _Arranged:
 
     records: Sequence[_Record]  # all that are readable, labelled and wanted
     examples: tuple[Example, ...]
+    units: Sequence[int]  # of each example: what must stay on one side has one number
     set_aside: Mapping[str, Sequence[SetAside]]
     near: Sequence[Near]
     contradictions: Sequence[Suspect]
@@ -111,7 +115,9 @@ def check(
     seen = _inspected(listing, row.INPUT, settings, workers, progress, cache)
     mended = _mended(log, listing, seen, progress)
     search = plugins.load("noria.data.similarity", row.SIMILARITY).near_pairs
-    near = _near_pairs(listing, seen, search, features)
+    places = _first_places(seen)
+    vectors = _once(listing, seen, places, features)
+    near = _near_pairs(listing, seen, places, search, vectors)
     arrange = partial(_arranged, seen=seen, near=near, split=split, seed=seed)
     before = arrange(listing, mended=Mended()).examples if mended.changes else None
     listing = _relabelled(listing, mended)
@@ -120,6 +126,7 @@ def check(
         listing, arranged.set_aside, arranged.examples, arranged.near, min_per_class, arranged.contradictions
     )
     examples = arranged.examples
+    found = (*found, *asked(row.SUSPICIONS, examples, arranged.units, [seen[place] for place in places], vectors))
     return Dataset(
         name=_name(path),
         root=listing.root.absolute(),
@@ -232,6 +239,7 @@ def _arranged(
     return _Arranged(
         readable,
         _split(kept, units, split, seed),
+        units,
         set_aside,
         _told_near(records, near, groups, content),
         contradictions,
@@ -299,18 +307,31 @@ def _without_unreadable(
     return sorted(records, key=lambda record: (nfc(record.candidate.path), record.candidate.path))
 
 
+def _first_places(seen: Sequence[Inspected]) -> list[int]:
+    """The places of inputs that differ: of exact copies only the first is looked at."""
+    return sorted(
+        {one.content_sha256: place for place, one in reversed(list(enumerate(seen))) if not one.reason}.values()
+    )
+
+
+def _once(listing: Listing, seen: Sequence[Inspected], places: Sequence[int], features: Features | None) -> Vectors:
+    """Return what gives a vector for each of `places`, computed once however often it is asked for."""
+    wanted = [Wanted(listing.root / listing.candidates[place].path, seen[place].sha256 or "") for place in places]
+    return once(lambda: features(wanted) if features else None)
+
+
 def _near_pairs(
-    listing: Listing, seen: Sequence[Inspected], search: Callable[..., list[Pair]], features: Features | None
+    listing: Listing,
+    seen: Sequence[Inspected],
+    places: Sequence[int],
+    search: Callable[..., list[Pair]],
+    vectors: Vectors,
 ) -> list[Pair]:
-    """Return pairs of the places of near duplicates; of exact copies only the first is looked at."""
-    firsts = {one.content_sha256: place for place, one in reversed(list(enumerate(seen))) if not one.reason}
-    places = sorted(firsts.values())
+    """Return pairs of the places of near duplicates."""
     inputs: Sequence[bytes | None] = [seen[place].sketch or None for place in places]
     if listing.contents is not None:
         inputs = Chosen(listing.contents, places)
-    wanted = [Wanted(listing.root / listing.candidates[place].path, seen[place].sha256 or "") for place in places]
-    found = search(inputs, (lambda: features(wanted)) if features else (lambda: None))
-    return [(places[first], places[second], likeness) for first, second, likeness in found]
+    return [(places[first], places[second], likeness) for first, second, likeness in search(inputs, vectors)]
 
 
 def _by_hash(listing: Listing, records: Sequence[_Record]) -> Mapping[str, bytes]:

@@ -5,6 +5,7 @@ READERS = ("image_folder", "manifest")
 INPUT = "image"
 ANSWER = "labels"
 SIMILARITY = "image"
+SUSPICIONS = ("quality", "shortcuts", "outliers")
 AUGMENT = "image"
 METRICS = "classification"
 MODEL = "efficientnet_lite0"

@@ -5,6 +5,7 @@ READERS = ("text_table", "text_folder")
 INPUT = "text"
 ANSWER = "labels"
 SIMILARITY = "text"
+SUSPICIONS = ()
 AUGMENT = "none"
 METRICS = "classification"
 MODEL = "ngrams"

@@ -65,7 +65,7 @@ def suspicions(looked: Looked) -> list[Finding]:
         told = told_apart(trait.columns, truth, units, len(labels))
         against = told_apart(trait.rival, truth, units, len(labels)) if trait.rival else {}
         given_away = {
-            labels[number]: one
+            str(labels[number]): one
             for number, one in told.items()
             if one.low > max(trait.clear, against[number].high + _MARGIN if number in against else 0.0)
         }

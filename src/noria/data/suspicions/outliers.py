@@ -15,8 +15,8 @@ from noria.data.suspicions import Looked
 
 KINDS = frozenset({"outlier"})
 
-_FAR = 3.2  # deviations above the median
-_TAIL = 0.95, 1.645  # a quantile, and where the normal distribution has it
+_FAR = 3.4  # deviations above the median
+_TAIL = 0.9, 1.282  # a quantile, and where the normal distribution has it
 _REFERENCES, _LEAST = 4000, 20  # pictures that each is compared with, of all classes together and of each
 _NEAREST, _SHARE = 10, 0.02  # which neighbour counts; of a large class the one at this share of it
 _FEW = 10  # units of a class below which nobody is accused of being unlike it

@@ -1,7 +1,7 @@
 """Pictures -> those that were taken badly: blank, blurred, too dark, too bright, of an odd shape or size.
 
-Each has to fail twice: by a bound that holds for all pictures, and against the other pictures, those of its class and
-all of them. So neither a night camera nor smooth steel is accused as a whole.
+Each has to fail twice: by a bound that holds for all pictures, and against the others of its class. So neither pictures
+from a night camera nor smooth steel are accused as a whole.
 """
 
 from __future__ import annotations
@@ -83,24 +83,26 @@ _SIZED = "Small ones are blurred when they are enlarged. Get them as large as th
 def _scores(fault: _Fault, labels: Sequence[str]) -> _Values:
     """Return (n,): how sure, from 0 to 1; 0 of what is no suspect."""
     logs = np.log(np.maximum(fault.values, 1e-3))
-    limits = np.full(len(logs), min(np.log(fault.bound), _low(logs, fault)))
+    medians = np.full(len(logs), np.median(logs))
+    spreads = np.full(len(logs), fault.spread)
     of_label: defaultdict[str, list[int]] = defaultdict(list)
     for place, label in enumerate(labels):
         of_label[label].append(place)
     for places in of_label.values():
         if len(places) >= _FEW:
-            limits[places] = np.minimum(limits[places], _low(logs[places], fault))
+            medians[places] = np.median(logs[places])
+            spreads[places] = _spread(medians[places] - logs[places])
+    spreads = np.maximum(spreads, max(fault.spread, _spread(medians - logs)))
+    limits = np.minimum(np.log(fault.bound), medians - fault.deviations * spreads)
     if fault.kind == "blank":  # what shows nothing at all does so in whichever company
         limits = np.maximum(limits, np.log(_CONSTANT))
-    scores = np.where(logs < limits, 1 - np.exp(logs - limits), 0.0)
-    return np.where(scores > 0, np.round(np.clip(0.5 + scores / 2, 0, 1), 3), 0.0)
+    excess = 1 - np.exp(np.minimum(logs - limits, 0))
+    return np.where(logs < limits, np.round(0.5 + excess / 2, 3), 0.0)
 
 
-def _low(logs: _Values, fault: _Fault) -> float:
-    """The value that is `deviations` below the median, by the spread of the lower half."""
-    median = float(np.median(logs))
-    lower = median - logs[logs <= median]
-    return median - fault.deviations * max(1.4826 * float(np.median(lower)), fault.spread)
+def _spread(below: _Values) -> float:
+    """One deviation of how far values lie below their median, by those that do."""
+    return 1.4826 * float(np.median(below[below >= 0]))
 
 
 def _finding(fault: _Fault, examples: Sequence[Example], scores: _Values) -> Finding:

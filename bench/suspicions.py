@@ -1,8 +1,8 @@
 """What does `noria check` suspect of pictures: planted faults among flowers and steel, and who is accused beside them?
 
 Of each set 2 % of the pictures are blurred, darkened, washed out, emptied, squeezed or shrunk; a few pictures are taken
-from the other set; and for shortcuts all of one class are stored in another way. "found" are the planted that are told of
-under a kind that fits; "accused beside them" are others, without those that the untouched set is accused of already.
+from the other set; and for shortcuts all of one class are stored in another way. "found" are the planted that are told
+of under a kind that fits; "accused beside them" are others, without those that the untouched set is accused of already.
 `python bench/suspicions.py` takes about 30 minutes on 2 cores.
 """
 

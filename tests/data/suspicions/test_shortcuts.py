@@ -72,7 +72,7 @@ def test_a_class_that_is_stored_in_another_way_is_named_with_what_gives_it_away(
     change: Callable[[Image.Image, Path], None], words: str, shared_data: Path, tmp_path: Path
 ) -> None:
     found = shortcuts(photos(shared_data, tmp_path / "flowers", change))
-    told = [one for one in found if f"by the {words}" in one.message]
+    told = [one for one in found if f"but the {words}" in one.message]
     assert [one.examples for one in told] == [("rose",)]
     assert told[0].severity == "warning"
     assert "'rose' (" in told[0].message

@@ -140,9 +140,7 @@ def _traits(examples: Sequence[Example], sketches: Sequence[bytes]) -> Iterator[
     shown = [np.array([one["taken"][name] for one in facts]) for name in ("brightness", "contrast", "sharpness")]
     detail = np.log(shown[1] * shown[2] + 0.1)
     left = np.log(weight) - _fitted(np.log(weight), [np.log(width * height), detail, detail**2])
-    yield _Trait(
-        "bytes of the file, beyond what its size and detail explain", [_ranges(left)], _CLEARER, _all_ranges(shown)
-    )
+    yield _Trait("bytes of the file, given its size and detail", [_ranges(left)], _CLEARER, _all_ranges(shown))
     if sketches:
         grey = open_sketches(sketches)[0].astype(np.float32)
         inner = grey[:, _INNER:-_INNER, _INNER:-_INNER]
@@ -203,7 +201,7 @@ def _finding(trait: _Trait, given_away: dict[str, Accuracy]) -> Finding:
         "warning",
         len(names),
         tuple(names[:20]),
-        f"{classes} can be told by the {trait.name} alone: {', '.join(told)}{more}. The figure is the balanced "
+        f"{classes} can be told by nothing but the {trait.name}: {', '.join(told)}{more}. The figure is the balanced "
         "accuracy of telling the class from all others without seeing what the pictures show; chance is 50 %.",
         "A model may learn this instead of what is shown, and fail where it does not hold. Collect or store all "
         "classes in the same way; it does no harm only where it belongs to the thing itself.",

@@ -124,7 +124,9 @@ def _saved(row: Row, folder: Path, change: Change, ending: str, how: Mapping[str
 def _counted(
     accused: set[str], planted: set[str], kinds: frozenset[str], untouched: Mapping[str, list[str]]
 ) -> dict[str, int]:
-    before = {path for kind in kinds for path in untouched.get(kind, ())}
+    # By name: what lies beside the manifest is told of by its path from there.
+    before = {Path(path).name for kind in kinds for path in untouched.get(kind, ())}
+    accused, planted = ({Path(path).name for path in paths} for paths in (accused, planted))
     return {"planted": len(planted), "found": len(planted & accused), "accused": len(accused - planted - before)}
 
 

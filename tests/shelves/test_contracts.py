@@ -142,6 +142,13 @@ def test_a_search_for_near_duplicates_pairs_nothing_that_is_not_alike(name: str)
     assert module.near_pairs(inputs.get(name, []), lambda: None) == []
 
 
+@pytest.mark.parametrize("name", members("noria.data.suspicions"))
+def test_a_suspicion_names_its_kinds_and_finds_nothing_where_there_is_nothing(name: str) -> None:
+    module = plugins.load("noria.data.suspicions", name)
+    assert module.KINDS <= KINDS
+    assert module.suspicions(Looked([], [], [], lambda: None)) == []
+
+
 @pytest.mark.parametrize("name", models.names())
 def test_a_model_has_a_card_with_its_size_licence_and_source(name: str) -> None:
     card = models.card(name)

@@ -26,30 +26,26 @@ from noria.artifacts.dataset import Dataset, fingerprint, nfc, tidy_label
 from noria.contracts import Candidate, Example, Finding, Progress, SetAside, Silent, Suspect
 from noria.data import decisions as decisions_file
 from noria.data import wrong_labels
-from noria.data.cells import ByHash, Chosen
+from noria.data.cells import ByHash
 from noria.data.duplicates import exact_duplicates, join, join_pairs, members
-from noria.data.features import Wanted
 from noria.data.findings import COMPARED, KINDS, Near, findings, ranked
 from noria.data.grouping import grouped
 from noria.data.inspection import Inspected, InspectionCache, inspect_all
 from noria.data.mending import Known, Mended, mend, without_answered
+from noria.data.nearness import Features, Pair, first_places, near_pairs, pairs_of, vectors_once
 from noria.data.ordering import assign_in_order, told_order, with_moment
 from noria.data.proof import by_content, prove
 from noria.data.readers import Columns, Listing, find_reader
 from noria.data.readers import read as read_listing
 from noria.data.split import STRICTEST, Item, Ratios, assign
-from noria.data.suspicions import Looked
+from noria.data.suspicions import asked
 from noria.errors import DataError
 
 __all__ = ["COMPARED", "KINDS", "InspectionCache", "check", "inspected", "near_pairs", "reopened"]
 
-Pair = tuple[int, int, float]  # places of candidates, and how alike they are, from 0 to 1
-Features = Callable[[Sequence[Wanted]], NDArray[np.float32] | None]
 HeldOut = Callable[
     [Sequence[Example], Callable[[Example], Path | bytes], Sequence[int]], NDArray[np.float32] | None
 ]  # examples, where each lies or its bytes, and what must stay together
-
-SUSPICIONS = "noria.data.suspicions"
 
 _SHAPING = {"height", "width", "fit", "resample"}  # settings that change the array but not whether a file is good
 
@@ -124,7 +120,9 @@ def check(
     seen = inspected(listing, row.INPUT, settings, workers, progress, cache)
     mended = _mended(log, listing, seen, progress)
     search = plugins.load("noria.data.similarity", row.SIMILARITY).near_pairs
-    near = near_pairs(listing, seen, search, features)
+    places = first_places(seen)
+    vectors = vectors_once(listing, seen, places, features)
+    near = pairs_of(listing, seen, places, search, vectors)
     arrange = partial(_arranged, seen=seen, near=near, split=split, seed=seed, order=columns.order)
     before = arrange(listing, mended=Mended()).examples if mended.changes else None
     listing = _relabelled(listing, mended)
@@ -133,8 +131,12 @@ def check(
         listing, arranged.set_aside, arranged.examples, arranged.near, min_per_class, arranged.contradictions
     )
     examples, contents = arranged.examples, _by_hash(listing, arranged.records)
-    found = (*found, *_suspicions(row.SUSPICIONS, examples, contents, settings), *told_order(examples, columns.order))
-    found += _doubts(arranged, listing.root, contents, held_out)
+    looked = [seen[place] for place in places]
+    told = settings.model_dump(mode="json")
+    found += tuple(
+        asked(row.SUSPICIONS, examples, arranged.units, looked, features=vectors, contents=contents, settings=told)
+    )
+    found += (*told_order(examples, columns.order), *_doubts(arranged, listing.root, contents, held_out))
     return Dataset(
         name=_name(path),
         root=listing.root.absolute(),
@@ -330,31 +332,6 @@ def _without_unreadable(
         kind = "unreadable" if one.reason else "unlabelled"
         set_aside[kind].append(SetAside(candidate.path, reason, one.sha256))
     return sorted(records, key=lambda record: (nfc(record.candidate.path), record.candidate.path))
-
-
-def near_pairs(
-    listing: Listing, seen: Sequence[Inspected], search: Callable[..., list[Pair]], features: Features | None
-) -> list[Pair]:
-    """Return pairs of the places of near duplicates; of exact copies only the first is looked at."""
-    firsts = {one.content_sha256: place for place, one in reversed(list(enumerate(seen))) if not one.reason}
-    places = sorted(firsts.values())
-    inputs: Sequence[bytes | None] = [seen[place].sketch or None for place in places]
-    if listing.contents is not None:
-        inputs = Chosen(listing.contents, places)
-    wanted = [Wanted(listing.root / listing.candidates[place].path, seen[place].sha256 or "") for place in places]
-    found = search(inputs, (lambda: features(wanted)) if features else (lambda: None))
-    return [(places[first], places[second], likeness) for first, second, likeness in found]
-
-
-def _suspicions(
-    names: Sequence[str], examples: Sequence[Example], contents: Mapping[str, bytes], settings: BaseModel
-) -> list[Finding]:
-    """Ask each member of the shelf `noria.data.suspicions` that the task names."""
-    held = examples if contents else ()
-    looked = Looked(
-        examples, texts=lambda: (contents[one.sha256] for one in held), settings=settings.model_dump(mode="json")
-    )
-    return [one for name in names for one in plugins.load(SUSPICIONS, name).suspicions(looked)]
 
 
 def _by_hash(listing: Listing, records: Sequence[_Record]) -> Mapping[str, bytes]:

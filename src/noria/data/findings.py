@@ -100,6 +100,7 @@ KINDS = (
         *("given_split", "repeated_rows", "ignored_columns", "columns_chosen", "encoding", "video_frames"),
         *("many_empty_texts", "labels_with_fractions"),
         *("label_leak", "other_language", "short_text", "long_text", "text_cut"),
+        *("blank", "blurred", "dark", "bright", "odd_shape", "odd_size", "shortcut", "outlier"),
     }
 )
 

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.contracts import Example
+from noria import plugins
+from noria.contracts import Example, Finding
+from noria.data.inspection import Inspected
 
 
 def _nothing() -> None:
@@ -34,3 +36,45 @@ class Looked:
     features: Callable[[], NDArray[np.float32] | None] = _nothing  # gives (n, D), or None where there is no network
     texts: Callable[[], Iterator[bytes]] = _no_texts  # gives n texts as UTF-8, one at a time; none of pictures
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the input
+
+
+def asked(
+    names: Sequence[str],
+    examples: Sequence[Example],
+    units: Sequence[int],
+    seen: Sequence[Inspected],
+    *,
+    features: Callable[[], NDArray[np.float32] | None],
+    contents: Mapping[str, bytes],
+    settings: Mapping[str, Any],
+) -> list[Finding]:
+    """Return what the named members of the shelf find.
+
+    Args:
+        names: members of the shelf `noria.data.suspicions`.
+        examples: those of the dataset; `units` likewise.
+        seen: inputs with different content, among them those of all examples.
+        features: gives a vector for each of `seen`.
+        contents: of a table's cells, by their SHA-256.
+        settings: of the input.
+    """
+    if not names:
+        return []
+    row_of = {one.content_sha256: row for row, one in enumerate(seen)}
+    rows = [row_of[one.content_sha256] for one in examples]
+
+    def of_examples() -> NDArray[np.float32] | None:
+        found = features()
+        return None if found is None else found[rows]
+
+    sketches = [seen[row].sketch for row in rows]
+    held = examples if contents else ()
+    looked = Looked(
+        examples,
+        units,
+        sketches if all(sketches) else [],
+        of_examples,
+        lambda: (contents[one.sha256] for one in held),
+        settings,
+    )
+    return [one for name in names for one in plugins.load("noria.data.suspicions", name).suspicions(looked)]

@@ -1,0 +1,54 @@
+"""Inputs that were looked at -> pairs of near duplicates; of exact copies only the first is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.data.cells import Chosen
+from noria.data.features import Wanted
+from noria.data.inspection import Inspected
+from noria.data.readers import Listing
+
+Pair = tuple[int, int, float]  # places of candidates, and how alike they are, from 0 to 1
+Vectors = Callable[[], NDArray[np.float32] | None]  # gives (n, D)
+Features = Callable[[Sequence[Wanted]], NDArray[np.float32] | None]
+
+
+def near_pairs(
+    listing: Listing, seen: Sequence[Inspected], search: Callable[..., list[Pair]], features: Features | None
+) -> list[Pair]:
+    """Return pairs of the places of near duplicates."""
+    places = first_places(seen)
+    return pairs_of(listing, seen, places, search, vectors_once(listing, seen, places, features))
+
+
+def first_places(seen: Sequence[Inspected]) -> list[int]:
+    """Return the places of inputs that differ: of exact copies the first."""
+    firsts = {one.content_sha256: place for place, one in reversed(list(enumerate(seen))) if not one.reason}
+    return sorted(firsts.values())
+
+
+def vectors_once(
+    listing: Listing, seen: Sequence[Inspected], places: Sequence[int], features: Features | None
+) -> Vectors:
+    """Return what gives a vector for each of `places`, computed once however often it is asked for."""
+    wanted = [Wanted(listing.root / listing.candidates[place].path, seen[place].sha256 or "") for place in places]
+    return cache(lambda: features(wanted) if features else None)
+
+
+def pairs_of(
+    listing: Listing,
+    seen: Sequence[Inspected],
+    places: Sequence[int],
+    search: Callable[..., list[Pair]],
+    vectors: Vectors,
+) -> list[Pair]:
+    """Return pairs of near duplicates among `places`."""
+    inputs: Sequence[bytes | None] = [seen[place].sketch or None for place in places]
+    if listing.contents is not None:
+        inputs = Chosen(listing.contents, places)
+    return [(places[first], places[second], likeness) for first, second, likeness in search(inputs, vectors)]

@@ -1,0 +1,112 @@
+"""Shortcuts: a class that can be told without its content is named; classes that only look different are not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from noria.contracts import Finding
+from noria.data.check import check
+from noria.data.suspicions.shortcuts import told_apart
+from noria.inputs.image import Settings
+
+CLASSES = ("daisy", "rose", "tulip")
+EACH = 60
+
+
+def as_png(image: Image.Image, path: Path) -> None:
+    image.save(path.with_suffix(".png"))
+
+
+def smaller(image: Image.Image, path: Path) -> None:
+    image.resize((160, 160)).save(path, quality=90)
+
+
+def framed(image: Image.Image, path: Path) -> None:
+    ImageOps.expand(image.resize((207, 207)), 10, "black").save(path, quality=90)
+
+
+def compressed(image: Image.Image, path: Path) -> None:
+    image.save(path, quality=20)
+
+
+def by_camera(image: Image.Image, path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "Nikon", "D70"
+    image.save(path, quality=90, exif=exif)
+
+
+def shortcuts(folder: Path) -> list[Finding]:
+    return [one for one in check(folder, settings=Settings()).findings if one.kind == "shortcut"]
+
+
+def photos(shared_data: Path, folder: Path, change: Callable[[Image.Image, Path], None] | None = None) -> Path:
+    """Copy photos of three flowers; those of roses are changed."""
+    for label in CLASSES:
+        (folder / label).mkdir(parents=True)
+        for photo in sorted((shared_data / "flowers" / label).glob("*.jpg"))[:EACH]:
+            if change is not None and label == "rose":
+                with Image.open(photo) as image:
+                    change(image, folder / label / photo.name)
+            else:
+                shutil.copyfile(photo, folder / label / photo.name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (as_png, "file format"),
+        (smaller, "size or aspect"),
+        (framed, "outermost rim"),
+        (compressed, "bytes of the file"),
+        (by_camera, "camera"),
+    ],
+)
+def test_a_class_that_is_stored_in_another_way_is_named_with_what_gives_it_away(
+    change: Callable[[Image.Image, Path], None], words: str, shared_data: Path, tmp_path: Path
+) -> None:
+    found = shortcuts(photos(shared_data, tmp_path / "flowers", change))
+    told = [one for one in found if f"but the {words}" in one.message]
+    assert [one.examples for one in told] == [("rose",)]
+    assert told[0].severity == "warning"
+    assert "'rose' (" in told[0].message
+
+
+def test_classes_that_only_show_different_things_are_no_shortcut(shared_data: Path, tmp_path: Path) -> None:
+    assert shortcuts(photos(shared_data, tmp_path / "flowers")) == []
+    steel = tmp_path / "steel"
+    for photo in sorted((shared_data / "neu_det" / "IMAGES").glob("*.jpg"))[::5]:
+        (steel / photo.stem.rsplit("_", 1)[0]).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(photo, steel / photo.stem.rsplit("_", 1)[0] / photo.name)
+    assert shortcuts(steel) == []
+
+
+def test_chance_is_within_the_interval_where_codes_say_nothing() -> None:
+    draw = np.random.default_rng(3)
+    truth = draw.integers(0, 4, 2000)
+    told = told_apart([draw.integers(0, 10, 2000), draw.integers(0, 5, 2000)], truth, np.arange(2000), 4)
+    assert sorted(told) == [0, 1, 2, 3]
+    assert all(one.low - 0.02 < 0.5 < one.high + 0.02 for one in told.values())
+
+
+def test_members_of_one_group_do_not_vouch_for_one_another() -> None:
+    # Every group has a code of its own and one class: across groups the code says nothing.
+    group = np.repeat(np.arange(40), 50)
+    truth = np.random.default_rng(5).integers(0, 2, 40)[group]
+    grouped, alone = (told_apart([group], truth, units, 2)[0] for units in (group, np.arange(2000)))
+    assert alone.low > 0.95
+    assert grouped.low < 0.6
+
+
+def test_few_units_make_a_wide_interval() -> None:
+    truth = np.repeat([0, 1], 200)
+    units = np.concatenate([np.arange(200) % 12, 12 + np.arange(200) % 12])
+    told = told_apart([truth], truth, units, 2)[0]
+    assert told.value == 1.0
+    assert told.low < 0.9

@@ -32,7 +32,7 @@ from noria.data.findings import COMPARED, KINDS, Near, findings, ranked
 from noria.data.grouping import grouped
 from noria.data.inspection import Inspected, InspectionCache, inspect_all
 from noria.data.mending import Known, Mended, mend, without_answered
-from noria.data.nearness import Features, Pair, first_places, near_pairs, pairs_of, vectors_once
+from noria.data.nearness import Features, Pair, Vectors, first_places, near_pairs, pairs_of, vectors_once
 from noria.data.ordering import assign_in_order, told_order, with_moment
 from noria.data.proof import by_content, prove
 from noria.data.readers import Columns, Listing, find_reader
@@ -131,12 +131,12 @@ def check(
         listing, arranged.set_aside, arranged.examples, arranged.near, min_per_class, arranged.contradictions
     )
     examples, contents = arranged.examples, _by_hash(listing, arranged.records)
-    looked = [seen[place] for place in places]
     told = settings.model_dump(mode="json")
-    found += tuple(
-        asked(row.SUSPICIONS, examples, arranged.units, looked, features=vectors, contents=contents, settings=told)
+    found += (
+        *_asked(row.SUSPICIONS, arranged, [seen[place] for place in places], vectors, contents, told),
+        *told_order(examples, columns.order),
+        *_doubts(arranged, listing.root, contents, held_out),
     )
-    found += (*told_order(examples, columns.order), *_doubts(arranged, listing.root, contents, held_out))
     return Dataset(
         name=_name(path),
         root=listing.root.absolute(),
@@ -145,19 +145,34 @@ def check(
         examples=examples,
         set_aside=tuple(sorted((one for ones in arranged.set_aside.values() for one in ones), key=_by_path)),
         findings=ranked([*without_answered(found, mended), *mended.findings]),
-        settings=settings.model_dump(mode="json"),
+        settings=told,
         seed=seed,
         ratios=split,
-        origin={
-            "path": str(path.absolute()),
-            "reader": reader,
-            "columns": asdict(columns),
-            "cells": listing.contents is not None,
-        },
+        origin=_origin(path, reader, columns, listing),
         contents=contents,
         decisions=_told(log, mended, fingerprint(examples if before is None else before)),
         proof=prove(examples, by_content(near, seen), mended.pairs, task).facts,
     )
+
+
+def _asked(
+    names: Sequence[str],
+    arranged: _Arranged,
+    seen: Sequence[Inspected],
+    vectors: Vectors,
+    contents: Mapping[str, bytes],
+    settings: Mapping[str, Any],
+) -> list[Finding]:
+    return asked(names, arranged.examples, arranged.units, seen, features=vectors, contents=contents, settings=settings)
+
+
+def _origin(path: Path, reader: str, columns: Columns, listing: Listing) -> dict[str, Any]:
+    return {
+        "path": str(path.absolute()),
+        "reader": reader,
+        "columns": asdict(columns),
+        "cells": listing.contents is not None,
+    }
 
 
 def reopened(dataset: Dataset) -> Dataset:

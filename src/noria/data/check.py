@@ -127,10 +127,8 @@ def check(
     before = arrange(listing, mended=Mended()).examples if mended.changes else None
     listing = _relabelled(listing, mended)
     arranged = arrange(listing, mended=mended)
-    found = findings(
-        listing, arranged.set_aside, arranged.examples, arranged.near, min_per_class, arranged.contradictions
-    )
     examples, contents = arranged.examples, _by_hash(listing, arranged.records)
+    found = findings(listing, arranged.set_aside, examples, arranged.near, min_per_class, arranged.contradictions)
     told = settings.model_dump(mode="json")
     found += (
         *_asked(row.SUSPICIONS, arranged, [seen[place] for place in places], vectors, contents, told),

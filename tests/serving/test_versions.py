@@ -252,6 +252,7 @@ def test_a_label_stays_where_it_was_until_its_new_version_answers(
     add(models, texts_bundle, 2)
     until(lambda: answering(server) == 2)
     noria("versions", models, "--label", "stable=1", "--pin", 1)
+    until(lambda: states(server).get(1) == "AVAILABLE")
     until(lambda: (answering(server), answering(server, "/labels/stable")) == (1, 1))
     add(models, texts_bundle, 3, spoil=cut_in_half)
     noria("versions", models, "--label", "stable=3", "--pin", 3)

@@ -99,11 +99,13 @@ class Service:
             still served with those.
         """
         async with self._reloading:
-            refused = {}
+            refused: dict[str, str] = {}
+            opened: dict[str, ServedModel] = {}
             if models is not None:
                 self.journal("models", names=[one.name for one in models])
-                refused = await self._serve(models)
-            await self._refresh(self.models)
+                opened, refused = await self._serve(models)
+            # What was opened just now has been looked at.
+            await self._refresh({name: one for name, one in self.models.items() if opened.get(name) is not one})
             self._tell_versions()
             return refused
 
@@ -233,8 +235,8 @@ class Service:
 
     # From here on, private.
 
-    async def _serve(self, models: Sequence[ModelSettings]) -> dict[str, str]:
-        """Put models in place of the present ones, each once it is loaded; return why some are not."""
+    async def _serve(self, models: Sequence[ModelSettings]) -> tuple[dict[str, ServedModel], dict[str, str]]:
+        """Put models in place of the present ones, each once it is loaded; return those opened and why some are not."""
         wanted = {one.name: one for one in models}
         refused = {}
         settings = {name: model.settings for name, model in self.models.items()}
@@ -251,7 +253,7 @@ class Service:
                     self._close_model(old)
         for name in [name for name in self.models if name not in wanted]:
             self._close_model(self.models.pop(name))
-        return refused
+        return opened, refused
 
     async def _refresh(self, models: Mapping[str, ServedModel]) -> None:
         refreshed = (model.refresh() for model in models.values())

@@ -95,11 +95,17 @@ def ends(made: socket.socket, drop: bytes) -> bool:
 def one_answer(made: socket.socket) -> bytes:
     """Return the body of the next answer, which must be good."""
     head, _, body = made.recv(65536).partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 200"), head[:200]
-    (length,) = [int(line.partition(b":")[2]) for line in head.split(b"\r\n") if line.startswith(b"content-length")]
+    length = good_length(head)
     while len(body) < length:
         body += made.recv(65536)
     return body
+
+
+def good_length(head: bytes) -> int:
+    """Return how long the body is that follows the head of a good answer."""
+    assert head.startswith(b"HTTP/1.1 200"), head[:200]
+    (length,) = [int(line.partition(b":")[2]) for line in head.split(b"\r\n") if line.startswith(b"content-length")]
+    return length
 
 
 def answers_in(received: bytes) -> list[Any]:
@@ -107,8 +113,7 @@ def answers_in(received: bytes) -> list[Any]:
     found = []
     while received:
         head, _, received = received.partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 200"), head[:200]
-        (length,) = [int(line.partition(b":")[2]) for line in head.split(b"\r\n") if line.startswith(b"content-length")]
+        length = good_length(head)
         found.append(json.loads(received[:length]))
         received = received[length:]
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,11 @@ FLOWERS = ("daisy", "rose", "sunflower")
 PHOTOS_A_CLASS = 16
 SMALL = {"training__epochs": 25, "export__calibration_examples": 10, "export__golden_examples": 6}
 
+
+# A shell starts what it puts into the background with Ctrl-C ignored, and each child inherits that: the tests that
+# press it would wait for ever.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DATA = Path(os.environ.get("NORIA_TEST_DATA", PROJECT.parent / "shared" / "data"))
 # What stands in for a flower: solar cells of a kind and a probability of a defect, which look different.

@@ -19,12 +19,16 @@ from noria.artifacts.dataset import INDEX as DATASET_INDEX
 from noria.artifacts.dataset import Dataset
 from noria.artifacts.run import MANIFEST as RUN_MANIFEST
 from noria.artifacts.run import open_run
-from noria.contracts import Example, Finding, Progress, Suspect
-from noria.data.check import reopened
+from noria.artifacts.store import cache_folder
+from noria.contracts import Candidate, Example, Finding, Progress, Suspect
+from noria.data.check import inspected, reopened
 from noria.data.comparison import Changes, Shares, as_dict, compare, compare_shares, shares_by_label, units
 from noria.data.drift import FEWEST, MOST, Drift, draw, measure
+from noria.data.duplicates import join_pairs
+from noria.data.inspection import INSPECTIONS, InspectionCache
+from noria.data.readers import Listing
 from noria.errors import DataError
-from noria.vectors import Vectors, vectors
+from noria.vectors import Vectors, input_settings, vectors
 
 CHANCE = 0.01  # a finding's p-value is this or less: of a hundred comparisons of like data, one is a false alarm
 SMALLEST_AUC = 0.55  # as if a tenth of the inputs were of another kind, and the rest the same
@@ -139,7 +143,7 @@ def _drift(
         return None, (), f"{_few(*drawn)}; from fewer than {FEWEST} on a side nothing can be told."
     try:
         sides = [(_with_contents(side[0]), some) for side, some in zip((first, second), drawn, strict=True)]
-        near = _near(sides)
+        near = _near(sides, progress)
         firsts, first_vectors, first_near = _with_vectors(sides[0], near[: len(drawn[0])], progress)
         seconds, second_vectors, second_near = _with_vectors(sides[1], near[len(drawn[0]) :], progress)
     except DataError as error:
@@ -173,13 +177,24 @@ def _with_contents(dataset: Dataset) -> Dataset:
     return dataset if dataset.contents else reopened(dataset)
 
 
-def _near(sides: Sequence[_Sided]) -> list[int]:
-    """A number for each input of both sides, the same for near duplicates."""
-    contents: list[bytes | None] = []
-    for dataset, examples in sides:
-        contents += [dataset.contents.get(one.sha256) for one in examples]
+def _near(sides: Sequence[_Sided], progress: Progress) -> list[int]:
+    """A number for each input of both sides, the same for near duplicates (of pictures: of whole ones)."""
     similarity = plugins.load("noria.data.similarity", plugins.load("noria.tasks", sides[0][0].task).SIMILARITY)
-    return list(similarity.groups(contents))
+    looks = [look for dataset, examples in sides for look in _looks(dataset, examples, progress)]
+    there = [place for place, look in enumerate(looks) if look]
+    pairs = similarity.near_pairs([looks[place] for place in there])
+    return join_pairs(((there[first], there[second]) for first, second, _ in pairs), len(looks))
+
+
+def _looks(dataset: Dataset, examples: Sequence[Example], progress: Progress) -> list[bytes | None]:
+    """What near duplicates are searched by, or None of an input that is not there."""
+    if dataset.contents:
+        return [dataset.contents.get(one.sha256) for one in examples]
+    listing = Listing(Path(dataset.root), [Candidate(one.path, one.label) for one in examples])
+    name = plugins.load("noria.tasks", dataset.task).INPUT
+    with InspectionCache(cache_folder() / INSPECTIONS) as cache:
+        seen = inspected(listing, name, input_settings(dataset), None, progress, cache)
+    return [one.sketch or None for one in seen]
 
 
 def _with_vectors(

@@ -128,11 +128,11 @@ def compare_data(
 def _audited(folder: Path, progress: Progress | None) -> Dataset:
     from noria.artifacts.store import cache_folder
     from noria.data.audit import audit
-    from noria.data.check import InspectionCache
+    from noria.data.inspection import INSPECTIONS, InspectionCache
     from noria.vectors import features
 
     told = progress or Silent()
-    with InspectionCache(cache_folder() / "inspections.sqlite") as cache:
+    with InspectionCache(cache_folder() / INSPECTIONS) as cache:
         return audit(folder, features=lambda dataset: features(_config_of(dataset), told), progress=told, cache=cache)
 
 
@@ -142,13 +142,13 @@ def _config_of(dataset: Dataset) -> Config:
 
 def _checked(data: Path, config: Config, progress: Progress | None, decisions: Path | None) -> Dataset:
     from noria.artifacts.store import cache_folder
-    from noria.data.check import InspectionCache
     from noria.data.check import check as check_data
+    from noria.data.inspection import INSPECTIONS, InspectionCache
     from noria.held_out import scorer
     from noria.vectors import features
 
     progress = progress or Silent()
-    with InspectionCache(cache_folder() / "inspections.sqlite") as cache:
+    with InspectionCache(cache_folder() / INSPECTIONS) as cache:
         return check_data(
             data,
             settings=config.input,

@@ -61,7 +61,7 @@ def features(config: Config, progress: Progress) -> Callable[[Sequence[Wanted]],
 
 def _of_pictures(dataset: Dataset, examples: Sequence[Example], progress: Progress) -> Vectors:
     wanted = [Wanted(Path(dataset.root) / one.path, one.sha256) for one in examples]
-    return _of_files(wanted, _settings(dataset.task, dataset.settings or {}), progress)
+    return _of_files(wanted, input_settings(dataset), progress)
 
 
 def _of_files(wanted: Sequence[Wanted], settings: BaseModel, progress: Progress) -> Vectors:
@@ -83,8 +83,12 @@ def _of_files(wanted: Sequence[Wanted], settings: BaseModel, progress: Progress)
     return np.stack([found[one.sha256, 0] for one in wanted])
 
 
+def input_settings(dataset: Dataset) -> BaseModel:
+    """How a training by default would read the pictures of a dataset, with the dataset's own limits."""
+    return _settings(dataset.task, dataset.settings or {})
+
+
 def _settings(task: str, own: Mapping[str, Any]) -> BaseModel:
-    """How a training by default would read the pictures, with the dataset's own limits."""
     wanted = resolved(load_config(task=task, model__name=BACKBONE)).input
     return wanted.model_copy(update={name: own[name] for name in _LIMITS if name in own})
 

@@ -22,6 +22,7 @@ from noria.contracts import Progress, Silent
 from noria.errors import UnreadableInputError
 from noria.ordered import default_threads, ordered_map
 
+INSPECTIONS = "inspections.sqlite"  # the file in the folder of caches
 MAX_FILE_BYTES = 512 * 1024 * 1024
 _LARGE_BYTES = 32 * 1024 * 1024  # larger files are read one at a time
 _FLUSH_EVERY = 500

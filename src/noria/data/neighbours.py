@@ -1,6 +1,7 @@
 """Vectors -> the nearest others of each, by cosine, without looking at all pairs.
 
-An HNSW graph (Malkov and Yashunin 2016), built in one thread, so that the same vectors have the same neighbours.
+An HNSW graph (Malkov and Yashunin 2016), built in one thread, so that the same vectors have the same neighbours. Of a
+few thousand vectors all products take less time than the graph, and miss nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from voyager import Index, Space, StorageDataType
 from noria.ordered import default_threads
 
 SEED = 1
+EXACT = 6_000  # vectors: up to so many, no graph
+_AT_ONCE = 1024  # queries
 _EDGES, _WIDTH = 16, 96  # of the graph: neighbours kept for each vector, candidates looked at
 
 Vectors = NDArray[np.float32]
@@ -21,18 +24,33 @@ class Neighbours:
     """An index of vectors (n, D)."""
 
     def __init__(self, vectors: Vectors) -> None:
-        self._size = len(vectors)
-        self._index = Index(
-            Space.InnerProduct, vectors.shape[1], M=_EDGES, ef_construction=_WIDTH, random_seed=SEED,
-            max_elements=max(1, len(vectors)), storage_data_type=StorageDataType.Float32,
-        )  # fmt: skip
-        self._index.add_items(np.ascontiguousarray(vectors), num_threads=1)
+        self._vectors = np.ascontiguousarray(vectors)
+        self._graph = _graph(self._vectors) if len(vectors) > EXACT else None
 
     def of(self, vectors: Vectors, count: int) -> NDArray[np.int64]:
         """Return (m, k): the indices of the nearest of the index, the nearest first; k is `count`, or all there are."""
-        k = min(count, self._size)
-        found, _ = self._index.query(vectors, k, num_threads=default_threads(), query_ef=max(_WIDTH, 2 * k))
+        k = min(count, len(self._vectors))
+        if self._graph is None:
+            pieces = [vectors[start : start + _AT_ONCE] for start in range(0, len(vectors), _AT_ONCE)]
+            return np.concatenate([np.zeros((0, k), np.int64), *(_highest(one @ self._vectors.T, k) for one in pieces)])
+        found, _ = self._graph.query(vectors, k, num_threads=default_threads(), query_ef=max(_WIDTH, 2 * k))
         return np.asarray(found, np.int64).reshape(len(vectors), k)
+
+
+def _graph(vectors: Vectors) -> Index:
+    graph = Index(
+        Space.InnerProduct, vectors.shape[1], M=_EDGES, ef_construction=_WIDTH, random_seed=SEED,
+        max_elements=len(vectors), storage_data_type=StorageDataType.Float32,
+    )  # fmt: skip
+    graph.add_items(vectors, num_threads=1)
+    return graph
+
+
+def _highest(products: Vectors, k: int) -> NDArray[np.int64]:
+    """Return (m, k): the places of the highest values of each row, the highest first."""
+    some = np.argpartition(-products, min(k, products.shape[1]) - 1, axis=1)[:, :k]
+    order = np.argsort(-np.take_along_axis(products, some, axis=1), axis=1, kind="stable")
+    return np.asarray(np.take_along_axis(some, order, axis=1), np.int64)
 
 
 def candidate_pairs(index: Neighbours, queries: Vectors, count: int) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import tempfile
 import time
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from noria.artifacts.dataset import Dataset
 from noria.contracts import Finding
 from noria.data.check import InspectionCache, check
 from noria.data.inspection import inspect_all
+from noria.data.similarity import image as image_similarity
 from noria.errors import DataError
 from noria.inputs.image import Settings
 
@@ -208,6 +211,7 @@ def test_links_in_a_circle_do_not_hold_the_check_up(tmp_path: Path) -> None:
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
+from typing import Any
 from noria.data.check import check
 from noria.inputs.image import Settings
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -355,6 +359,7 @@ def test_a_cache_that_cannot_be_written_does_not_stop_the_check(tmp_path: Path) 
 INTERRUPTED = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from noria.data.inspection import InspectionCache, inspect_all
 from noria.inputs.image import Settings, inspect
 
@@ -385,3 +390,39 @@ def test_an_interrupted_check_stops_at_once_and_keeps_what_it_learnt(tmp_path: P
     database = sqlite3.connect(tmp_path / "seen.sqlite")
     assert 5 <= database.execute("SELECT count(*) FROM entries").fetchone()[0] < 100
     database.close()
+
+
+def test_near_duplicates_of_the_same_pictures_are_searched_once(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = []
+
+    @functools.wraps(image_similarity.near_pairs)
+    def counted(*given: Any) -> Any:
+        searched.append(len(given[0]))
+        return near_pairs(*given)
+
+    near_pairs = image_similarity.near_pairs
+    monkeypatch.setattr(image_similarity, "near_pairs", counted)
+    photos = sorted((shared_data / "flowers" / "rose").glob("*.jpg"))[:6]
+    for number, file in enumerate(photos):
+        (tmp_path / "data" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        with Image.open(file) as picture:
+            picture.save(tmp_path / "data" / "ab"[number % 2] / f"{number}.png")
+            picture.resize((200, 150)).save(tmp_path / "data" / "ab"[number % 2] / f"{number} small.png")
+
+    def checked(with_features: bool) -> Any:
+        vectors = np.eye(64, dtype=np.float32)
+        features = (lambda wanted: vectors[: len(wanted)]) if with_features else None
+        with InspectionCache(tmp_path / "seen.sqlite") as cache:
+            return check(tmp_path / "data", settings=SETTINGS, cache=cache, features=features)
+
+    assert checked(False).findings == checked(False).findings
+    assert searched == [12, 12]  # without features parts are not found: another time they may be
+    first = checked(True)
+    assert checked(True) == first and first.proof is not None
+    assert [one.count for one in first.findings if one.kind == "near_duplicates"] == [6]
+    assert searched == [12, 12, 12]
+    (tmp_path / "data" / "a" / "0 small.png").unlink()
+    assert [one.count for one in checked(True).findings if one.kind == "near_duplicates"] == [5]
+    assert searched[3:] == [11]

@@ -119,6 +119,14 @@ class InspectionCache:
         if full:
             self.flush()
 
+    def recall(self, scope: str, key: bytes) -> bytes | None:
+        """Return what `remember` was given for a key of 32 bytes, or None."""
+        return self._store.get_many(scope, [key]).get(key)
+
+    def remember(self, scope: str, key: bytes, value: bytes) -> None:
+        """Keep a result that took long; it is written at once."""
+        self._store.put_many(scope, {key: value})
+
     def flush(self) -> None:
         """Write what is new, in one short transaction."""
         with self._lock:

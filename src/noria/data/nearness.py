@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.data import neighbours, similarity
 from noria.data.cells import Chosen
 from noria.data.features import Wanted
-from noria.data.inspection import Inspected
+from noria.data.inspection import Inspected, InspectionCache
 from noria.data.readers import Listing
 
 Pair = tuple[int, int, float]  # places of candidates, and how alike they are, from 0 to 1
@@ -46,9 +50,30 @@ def pairs_of(
     places: Sequence[int],
     search: Callable[..., list[Pair]],
     vectors: Vectors,
+    memory: InspectionCache | None = None,
 ) -> list[Pair]:
-    """Return pairs of near duplicates among `places`."""
-    inputs: Sequence[bytes | None] = [seen[place].sketch or None for place in places]
-    if listing.contents is not None:
-        inputs = Chosen(listing.contents, places)
-    return [(places[first], places[second], likeness) for first, second, likeness in search(inputs, vectors)]
+    """Return pairs of near duplicates among `places`; of the same inputs from `memory`, where it has them."""
+    scope = f"near pairs {_method(search.__module__)}"
+    key = hashlib.sha256()
+    for place in places:
+        key.update(bytes.fromhex(seen[place].sha256 or "") + seen[place].sketch)
+    known = memory.recall(scope, key.digest()) if memory else None
+    if known is None:
+        inputs: Sequence[bytes | None] = [seen[place].sketch or None for place in places]
+        if listing.contents is not None:
+            inputs = Chosen(listing.contents, places)
+        found = search(inputs, vectors)
+        if memory and (listing.contents is not None or vectors() is not None):  # else more may be found another time
+            memory.remember(scope, key.digest(), np.array(found, np.float64).tobytes())
+    else:
+        rows = np.frombuffer(known, np.float64).reshape(-1, 3)
+        found = [(int(first), int(second), likeness) for first, second, likeness in rows.tolist()]
+    return [(places[first], places[second], likeness) for first, second, likeness in found]
+
+
+@cache
+def _method(module: str) -> str:
+    """Return a digest of what searches: pairs that other code found are never taken."""
+    own = sorted(Path(similarity.__file__).parent.glob("*.py"))
+    files = [Path(neighbours.__file__), *own, Path(str(sys.modules[module].__file__))]
+    return f"{module} {hashlib.sha256(b''.join(file.read_bytes() for file in files)).hexdigest()[:16]}"

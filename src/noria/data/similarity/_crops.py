@@ -18,6 +18,7 @@ from noria.inputs.image import SKETCH_SIDE
 from noria.ordered import default_threads, ordered_map
 
 LIKELY = 0.5  # correlation of the first search below which a pair is let be
+_BEFORE, _AFTER = 0.7, 0.9  # shares of the threshold: the same, before a window is fitted and after the first steps
 _FIELD = 32  # pixels a side in the first search
 _SIZES = (30, 28, 26, 23, 20, 18, 16)  # of the part in the field: it is half as long as the whole, or longer
 _SMALLEST = 10
@@ -45,25 +46,36 @@ class Windows:
         return Windows(*(field[chosen] for field in fields))
 
 
-def likeness(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, looks: Looks) -> Float:
-    """Return (p,): how alike the second of each pair is to its window in the first, from 0; 0 where none is likely."""
+def likeness(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, looks: Looks, threshold: float) -> Float:
+    """Return (p,): how alike one of each pair is to its window in the other, from 0; 0 where `threshold` is far off."""
     pieces = (pairs[start : start + _AT_ONCE] for start in range(0, len(pairs), _AT_ONCE))
-    found = ordered_map(lambda some: _likeness(grey, aspects, some, looks), pieces, threads=default_threads())
+    found = ordered_map(
+        lambda some: _likeness(grey, aspects, some, looks, threshold), pieces, threads=default_threads()
+    )
     return np.concatenate([np.zeros(0, np.float32), *found])
 
 
-def _likeness(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, looks: Looks) -> Float:
+def _likeness(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, looks: Looks, threshold: float) -> Float:
     scores = np.zeros(len(pairs), np.float32)
-    windows = search(grey, aspects, pairs)
+    windows, pairs = _in_better_order(grey, aspects, pairs)
     left = np.arange(len(pairs))
-    for moves in (_MOVES[:1], _MOVES[1:]):
-        good = np.flatnonzero(windows.score > LIKELY)
+    for moves, share in ((_MOVES[:1], _BEFORE), (_MOVES[1:], _AFTER)):
+        good = np.flatnonzero(windows.score > max(LIKELY, share * threshold))
         if not good.size:
             return scores
         left = left[good]
         windows = fitted(grey, pairs[left], windows.of(good), moves)
     scores[left] = np.maximum(_verdict(grey, pairs[left], windows, looks), 0)
     return scores
+
+
+def _in_better_order(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs) -> tuple[Windows, Pairs]:
+    """Return the best windows, and the pairs such that the first is the whole and the second the part."""
+    ways = (pairs, pairs[:, ::-1])
+    one, other = (search(grey, aspects, way) for way in ways)
+    turn = other.score > one.score
+    fields = (np.where(turn, getattr(other, name), getattr(one, name)) for name in Windows.__slots__)
+    return Windows(*fields), np.where(turn[:, None], ways[1], ways[0])
 
 
 def search(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs) -> Windows:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from noria.data.similarity import _whitening
 from noria.data.similarity._whitening import Vectors, spread_over, unit
+from noria.ordered import default_threads, ordered_map
 
 _AROUND = 2  # pixels to each side that a point is measured against
 _NOISE = 4.0  # grey levels: what varies less is flat
@@ -23,6 +24,8 @@ _DRAWN = 400  # pictures whose pairs say what is usual
 
 Grey = NDArray[np.uint8]
 Pairs = NDArray[np.int64]  # (p, 2)
+Places = NDArray[np.int64]
+_Both = tuple[Vectors, Vectors]
 
 
 class Looks:
@@ -33,7 +36,7 @@ class Looks:
         some = grey[spread_over(len(grey), _whitening.SAMPLE // 2)]
         self._whitening = _whitening.fit(np.concatenate([_flat(some), _flat(some[:, :, ::-1])]))
         usual = _highest(*self._drawn(), _USUAL)
-        self._equal = usual + _EQUAL * (1 - usual)
+        self.equal = usual + _EQUAL * (1 - usual)  # cosine of pictures as they are from which they are the same
 
     def codes(self, *, mirrored: bool = False, whitened: bool = True) -> Vectors:
         """Return (n, K) of unit length: what near neighbours are searched with."""
@@ -42,12 +45,21 @@ class Looks:
 
     def likeness(self, pairs: Pairs) -> Vectors:
         """Return (p,) likeness of pairs: of the one with the other, or with its mirror image, whichever is higher."""
-        found = [np.zeros(0, np.float32)]
-        for start in range(0, len(pairs), _AT_ONCE):
-            some = pairs[start : start + _AT_ONCE]
-            first, second = self._grey[some[:, 0]], self._grey[some[:, 1]]
-            found.append(np.maximum(self.between(first, second), self.between(first, second[:, :, ::-1])))
-        return np.concatenate(found)
+        pieces = (pairs[start : start + _AT_ONCE] for start in range(0, len(pairs), _AT_ONCE))
+        return np.concatenate(
+            [np.zeros(0, np.float32), *ordered_map(self._likeness, pieces, threads=default_threads())]
+        )
+
+    def _likeness(self, pairs: Pairs) -> Vectors:
+        (firsts, first), (seconds, second) = (np.unique(one, return_inverse=True) for one in pairs.T)
+        ones, others, side = _flat(self._grey[firsts]), _flat(self._grey[seconds]), self._grey.shape[1]
+        mirrored = others.reshape(-1, side, side)[:, :, ::-1].reshape(len(others), -1)
+        ones_whitened = self._whitening.full(ones)
+        found = [
+            self._compared((ones, ones_whitened), first, (seen, self._whitening.full(seen)), second, side)
+            for seen in (others, mirrored)
+        ]
+        return np.asarray(np.maximum(*found), np.float32)
 
     def by_nature(self, chance: float) -> float:
         """Return the likeness that a pair of this dataset exceeds with a probability of `chance`."""
@@ -66,10 +78,16 @@ class Looks:
         good part of a dataset is copies of one picture, that is what its pictures have in common; so what is equal
         even as it is, and in this dataset is not so by nature, counts as it is.
         """
-        ones, others, side = _flat(first), _flat(second), first.shape[1]
-        whitened = _whole_and_middle(self._whitening.full(ones), self._whitening.full(others), side)
-        plain = _whole_and_middle(ones, others, side)
-        return np.asarray(np.where(plain >= self._equal, np.maximum(plain, whitened), whitened), np.float32)
+        ones, others, each = _flat(first), _flat(second), np.arange(len(first))
+        whitened = [self._whitening.full(one) for one in (ones, others)]
+        return self._compared((ones, whitened[0]), each, (others, whitened[1]), each, first.shape[1])
+
+    def _compared(self, ones: _Both, first: Places, others: _Both, second: Places, side: int) -> Vectors:
+        """Compare rows `first` of `ones` with rows `second` of `others`; each as it is, and whitened."""
+        plain, whitened = (
+            _whole_and_middle(one, first, other, second, side) for one, other in zip(ones, others, strict=True)
+        )
+        return np.asarray(np.where(plain >= self.equal, np.maximum(plain, whitened), whitened), np.float32)
 
 
 def measured_locally(grey: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -97,12 +115,12 @@ def _flat(grey: NDArray[np.generic]) -> Vectors:
     return unit(values - values.mean(axis=1, keepdims=True))
 
 
-def _whole_and_middle(ones: Vectors, others: Vectors, side: int) -> Vectors:
-    """Return the lower of two cosines: of all, and of the middle of the frame."""
+def _whole_and_middle(ones: Vectors, first: Places, others: Vectors, second: Places, side: int) -> Vectors:
+    """Return (p,), the lower of two cosines: of all, and of the middle of the frame."""
     edge = side // _EDGE
     inner = [one.reshape(-1, side, side)[:, edge : side - edge, edge : side - edge] for one in (ones, others)]
     flat = [unit(one.reshape(len(one), (side - 2 * edge) ** 2)) for one in inner]
-    cosines = [np.einsum("pd,pd->p", *both) for both in ((ones, others), flat)]
+    cosines = [np.einsum("pd,pd->p", one[first], other[second]) for one, other in ((ones, others), flat)]
     return np.asarray(np.minimum(*cosines), np.float32)
 
 

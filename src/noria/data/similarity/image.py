@@ -25,7 +25,8 @@ _HIGHEST = 0.6
 _BACKGROUND = 1.7  # times the likeness that one of a thousand pairs exceeds by chance
 _CHANCE = 0.001
 _NEAREST, _NEAREST_FEATURES, _MANY = 5, 3, 40  # neighbours that are looked at; and of who has as many near copies
-_LIKELY = 0.25  # cosine of whitened vectors below which a pair is not looked at
+_LIKELY = 0.25  # cosine of codes below which a pair is not looked at
+_SURE, _ABOUT = 0.8, 0.15  # codes have the coarse part only: how far below the verdict's threshold they may be
 _SAMPLE = 2000  # features that their whitening is made from
 
 Pair = tuple[int, int, float]
@@ -55,31 +56,36 @@ def near_pairs(sketches: Sequence[bytes], features: Callable[[], Vectors | None]
 def _same_frame(looks: Looks, threshold: float) -> list[Pair]:
     straight, mirrored, plain = looks.codes(), looks.codes(mirrored=True), looks.codes(whitened=False)
     whitened, as_is = Neighbours(straight), Neighbours(plain)
-    searched = [(whitened, straight, straight), (whitened, mirrored, straight), (as_is, plain, plain)]
+    likely, equal = max(_LIKELY, _SURE * threshold), max(_LIKELY, looks.equal - _ABOUT)
+    searched = [
+        (whitened, straight, straight, likely), (whitened, mirrored, straight, likely), (as_is, plain, plain, equal),
+    ]  # fmt: skip
     found: set[Pair] = set()
-    for index, queries, codes in searched:
-        found |= set(_verified(looks, candidate_pairs(index, queries, _NEAREST), queries, codes, threshold))
+    for index, queries, codes, least in searched:
+        pairs = candidate_pairs(index, queries, _NEAREST)
+        found |= set(_verified(looks, pairs, (queries, codes, least), threshold))
     # Who has as many copies as neighbours were looked at may have more; else a group could fall into pieces.
     count = np.bincount(np.array([pair[:2] for pair in found], np.int64).ravel(), minlength=len(straight))
     crowded = np.flatnonzero(count >= _NEAREST)
-    for index, queries, codes in searched if crowded.size else ():
+    for index, queries, codes, least in searched if crowded.size else ():
         near = index.of(queries[crowded], _MANY + 1)
         more = np.stack([np.repeat(crowded, near.shape[1]), near.ravel()], axis=1)
-        found |= set(_verified(looks, more[more[:, 0] != more[:, 1]], queries, codes, threshold))
+        found |= set(_verified(looks, more[more[:, 0] != more[:, 1]], (queries, codes, least), threshold))
     return sorted(found)
 
 
-def _verified(looks: Looks, pairs: Pairs, queries: Vectors, codes: Vectors, threshold: float) -> list[Pair]:
+def _verified(looks: Looks, pairs: Pairs, by: tuple[Vectors, Vectors, float], threshold: float) -> list[Pair]:
+    """The pairs that are alike, of those of which the queries' and codes' products are above the least."""
+    queries, codes, least = by
     pairs = np.unique(np.sort(pairs, axis=1), axis=0)
-    pairs = pairs[_products(queries, pairs[:, 0], codes, pairs[:, 1]) > _LIKELY]
+    pairs = pairs[_products(queries, pairs[:, 0], codes, pairs[:, 1]) > least]
     return _above(pairs, looks.likeness(pairs), threshold)
 
 
 def _parts(
     grey: NDArray[np.uint8], aspects: NDArray[np.float64], pairs: Pairs, looks: Looks, threshold: float
 ) -> list[Pair]:
-    likeness = [_crops.likeness(grey, aspects, some, looks) for some in (pairs, pairs[:, ::-1])]
-    return _above(pairs, np.maximum(*likeness), threshold)
+    return _above(pairs, _crops.likeness(grey, aspects, pairs, looks, threshold), threshold)
 
 
 def _near_in_features(vectors: Vectors) -> list[tuple[int, int]]:

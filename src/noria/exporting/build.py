@@ -174,7 +174,11 @@ def _verify_all(
     on_test = verify(opened, inputs, progress=progress, reference=reference)
     outcome = on_test.joined_with(on_golden)
     if problems := outcome.failures(of_files=True):
-        raise VerificationError("The bundle is refused, because a file answers differently. " + "; ".join(problems))
+        wrong = {row.format for row in outcome.runtimes if row.name == row.format and row.failures}
+        sound = [one for one in settings.formats if one not in wrong]
+        rest = f". To export what holds: --formats {','.join(sound)}" if sound else ""
+        told = "; ".join(problems)
+        raise VerificationError(f"The bundle is refused, because a file answers differently. {told}{rest}", sound)
     for problem in outcome.failures(of_files=False):
         progress.note(f"not to be used on this machine: {problem}")
     return outcome

@@ -142,6 +142,7 @@ def export(
     *,
     formats: str | Sequence[str] | None = None,
     replace: bool = False,
+    leave_out_failing: bool = False,
     progress: Progress | None = None,
 ) -> Bundle:
     """Write a bundle: the model in several formats, with golden examples, compared file by file before it is kept.
@@ -149,6 +150,7 @@ def export(
     Args:
         out: the bundle's folder; by default `bundle` beside the run's model.
         formats: names from the shelf `exporting/formats`; by default those of the run's config.
+        leave_out_failing: a file that answers differently is told and left out, and the bundle is not refused.
 
     Returns:
         The bundle; `manifest.verified` says what every runtime did on test examples.
@@ -176,7 +178,10 @@ def export(
     from noria.exporting.build import build
 
     dataset = reopened(Dataset.load(opened.dataset))
-    return build(opened, dataset, place, settings, replace=replace, progress=progress)
+    return build(
+        opened, dataset, place, settings,
+        replace=replace, progress=progress, leave_out_failing=leave_out_failing,
+    )  # fmt: skip
 
 
 def verify(

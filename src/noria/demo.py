@@ -131,13 +131,7 @@ def _bundle(trained: Run, out: Path, progress: Progress) -> Bundle:
             there = open_bundle(out)
             if there.checksum("keras") == trained.checksum("keras"):
                 return there
-    try:
-        return api.export(trained, out, replace=True, progress=progress)
-    except VerificationError as error:
-        if not error.sound:
-            raise
-        progress.note(f"            {error}")
-        return api.export(trained, out, formats=error.sound, replace=True, progress=progress)
+    return api.export(trained, out, replace=True, leave_out_failing=True, progress=progress)
 
 
 def _predict(bundle: Bundle, trained: Run) -> list[dict[str, Any]]:

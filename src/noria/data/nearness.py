@@ -53,24 +53,27 @@ def pairs_of(
     memory: InspectionCache | None = None,
 ) -> list[Pair]:
     """Return pairs of near duplicates among `places`; of the same inputs from `memory`, where it has them."""
-    scope = f"near pairs {_method(search.__module__)}"
-    key = hashlib.sha256()
-    for place in places:
-        key.update(bytes.fromhex(seen[place].sha256 or "") + seen[place].sketch)
-    known = memory.recall(scope, key.digest()) if memory else None
-    if known is None:
-        inputs: Sequence[bytes | None] = [seen[place].sketch or None for place in places]
-        if listing.contents is not None:
-            inputs = Chosen(listing.contents, places)
+    inputs: Sequence[bytes | None] = [seen[place].sketch or None for place in places]
+    if listing.contents is not None:
+        inputs = Chosen(listing.contents, places)
+    if memory is None or len(places) < 2:
         found = search(inputs, vectors)
-        if (
-            memory and len(places) > 1 and (listing.contents is not None or vectors() is not None)
-        ):  # else more may be found another time
-            memory.remember(scope, key.digest(), np.array(found, np.float64).tobytes())
     else:
-        rows = np.frombuffer(known, np.float64).reshape(-1, 3)
-        found = [(int(first), int(second), likeness) for first, second, likeness in rows.tolist()]
+        key = hashlib.sha256()
+        for place in places:
+            key.update(bytes.fromhex(seen[place].sha256 or "") + seen[place].sketch)
+        scope = f"near pairs {_method(search.__module__)}"
+        known = memory.recall(scope, key.digest())
+        found = search(inputs, vectors) if known is None else _unpacked(known)
+        # Of files without vectors it is not remembered: another time there may be some, and more is found.
+        if known is None and (listing.contents is not None or vectors() is not None):
+            memory.remember(scope, key.digest(), np.array(found, np.float64).tobytes())
     return [(places[first], places[second], likeness) for first, second, likeness in found]
+
+
+def _unpacked(known: bytes) -> list[Pair]:
+    rows = np.frombuffer(known, np.float64).reshape(-1, 3).tolist()
+    return [(int(first), int(second), likeness) for first, second, likeness in rows]
 
 
 @cache

@@ -48,7 +48,7 @@ def _graph(vectors: Vectors) -> Index:
 
 def _highest(products: Vectors, k: int) -> NDArray[np.int64]:
     """Return (m, k): the places of the highest values of each row, the highest first."""
-    some = np.argpartition(-products, min(k, products.shape[1]) - 1, axis=1)[:, :k]
+    some = np.argpartition(-products, k - 1, axis=1)[:, :k]
     order = np.argsort(-np.take_along_axis(products, some, axis=1), axis=1, kind="stable")
     return np.asarray(np.take_along_axis(some, order, axis=1), np.int64)
 

@@ -84,7 +84,7 @@ def build(
         reference = None if "keras" in members else Predictor(run, runtime="keras")
         verification = _verify_all(open_bundle(folder), reference, dataset, settings, progress)
         _judge(verification, settings.formats, progress, leave_out_failing=leave_out_failing)
-        save_manifest(folder, _verified(folder, manifest, verification))
+        save_manifest(folder, _without_failing(folder, manifest, verification))
     return open_bundle(out)
 
 
@@ -199,7 +199,7 @@ def _judge(outcome: Verification, formats: Sequence[str], progress: Progress, *,
         progress.note(f"not to be used on this machine: {problem}")
 
 
-def _verified(folder: Path, manifest: BundleManifest, outcome: Verification) -> BundleManifest:
+def _without_failing(folder: Path, manifest: BundleManifest, outcome: Verification) -> BundleManifest:
     """Take away the files that fail, and return the manifest with what the others' engines did."""
     failing = outcome.failing_formats
     for file in manifest.files:

@@ -60,25 +60,32 @@ def _same_frame(looks: Looks, threshold: float) -> list[Pair]:
     searched = [
         (whitened, straight, straight, likely), (whitened, mirrored, straight, likely), (as_is, plain, plain, equal),
     ]  # fmt: skip
-    found: set[Pair] = set()
-    for index, queries, codes, least in searched:
-        pairs = candidate_pairs(index, queries, _NEAREST)
-        found |= set(_verified(looks, pairs, (queries, codes, least), threshold))
+    pairs = np.concatenate([
+        _likely(candidate_pairs(index, queries, _NEAREST), queries, codes, least)
+        for index, queries, codes, least in searched
+    ])  # fmt: skip
+    found = set(_verified(looks, pairs, threshold))
     # Who has as many copies as neighbours were looked at may have more; else a group could fall into pieces.
     count = np.bincount(np.array([pair[:2] for pair in found], np.int64).ravel(), minlength=len(straight))
     crowded = np.flatnonzero(count >= _NEAREST)
-    for index, queries, codes, least in searched if crowded.size else ():
-        near = index.of(queries[crowded], _MANY + 1)
-        more = np.stack([np.repeat(crowded, near.shape[1]), near.ravel()], axis=1)
-        found |= set(_verified(looks, more[more[:, 0] != more[:, 1]], (queries, codes, least), threshold))
+    if crowded.size:
+        more = []
+        for index, queries, codes, least in searched:
+            near = index.of(queries[crowded], _MANY + 1)
+            some = np.stack([np.repeat(crowded, near.shape[1]), near.ravel()], axis=1)
+            more.append(_likely(np.sort(some[some[:, 0] != some[:, 1]], axis=1), queries, codes, least))
+        found |= set(_verified(looks, np.concatenate(more), threshold))
     return sorted(found)
 
 
-def _verified(looks: Looks, pairs: Pairs, by: tuple[Vectors, Vectors, float], threshold: float) -> list[Pair]:
-    """The pairs that are alike, of those of which the queries' and codes' products are above the least."""
-    queries, codes, least = by
-    pairs = np.unique(np.sort(pairs, axis=1), axis=0)
-    pairs = pairs[_products(queries, pairs[:, 0], codes, pairs[:, 1]) > least]
+def _likely(pairs: Pairs, queries: Vectors, codes: Vectors, least: float) -> Pairs:
+    """Return the pairs of which the product of query and code is above the least."""
+    return pairs[_products(queries, pairs[:, 0], codes, pairs[:, 1]) > least]
+
+
+def _verified(looks: Looks, pairs: Pairs, threshold: float) -> list[Pair]:
+    """Return the pairs that are alike, each once."""
+    pairs = np.unique(pairs, axis=0)
     return _above(pairs, looks.likeness(pairs), threshold)
 
 
@@ -92,7 +99,7 @@ def _near_in_features(vectors: Vectors) -> list[tuple[int, int]]:
     whitening = _whitening.fit(vectors[spread_over(len(vectors), _SAMPLE)])
     codes = whitening.codes(vectors)
     pairs = candidate_pairs(Neighbours(codes), codes, _NEAREST_FEATURES)
-    near = pairs[_products(codes, pairs[:, 0], codes, pairs[:, 1]) > _LIKELY]
+    near = _likely(pairs, codes, codes, _LIKELY)
     return [(first, second) for first, second in near.tolist()]
 
 

@@ -21,6 +21,7 @@ from noria.artifacts.checksums import sha256_file
 from noria.config import load_config, resolved
 from noria.contracts import Silent
 from noria.data.features import Wanted
+from noria.data.folds import folds_of
 from noria.data.wrong_labels import doubt
 from noria.held_out import scores_of_texts, scores_of_vectors
 from noria.vectors import features
@@ -56,7 +57,7 @@ def _measured(name: str, rate: float, seed: int, limit: int | None) -> dict[str,
     given = np.where(wrong, (truth + drawn.integers(1, classes, len(truth))) % classes, truth)
     started = monotonic()
     score = scores_of_texts if name == "imdb" else scores_of_vectors
-    scores = score(inputs, given, classes, range(len(truth)))
+    (scores,) = score(inputs, given, classes, [folds_of(range(len(truth)), given)])
     seconds = monotonic() - started
     doubts = doubt(scores, given)
     told: dict[str, Any] = {

@@ -16,6 +16,8 @@ from noria import plugins
 from noria.config import Config
 from noria.contracts import Example, Progress
 from noria.data.features import Wanted
+from noria.data.folds import Folds, rounds
+from noria.data.judging import HeldOut
 from noria.evaluation.calibration import apply_temperature, fit_temperature
 from noria.inputs import text
 from noria.inputs.text import Rows
@@ -23,24 +25,21 @@ from noria.training.minimise import minimise
 from noria.training.naive_bayes import fit_path
 from noria.vectors import features
 
-FOLDS = 5
 MOST = 200_000  # examples that are looked at
 STRENGTH = 3e-3  # of L2 on n-grams
 STRENGTH_OF_VECTORS = 0.5  # of L2 on standardised features: strong, so that wrong labels are not learnt by heart
 _TOLERANCE, _MAX_STEPS = 1e-4, 60
-_SEED = 0
 
 Array = NDArray[np.float32]
 Indices = NDArray[np.int64]
-HeldOut = Callable[[Sequence[Example], Callable[[Example], Path | bytes], Sequence[int]], Array | None]
 
 
 def scorer(config: Config, progress: Progress) -> HeldOut:
     """Return what gives scores for the examples of a config's task, or None where nothing can."""
 
     def of(
-        examples: Sequence[Example], source_of: Callable[[Example], Path | bytes], units: Sequence[int]
-    ) -> Array | None:
+        examples: Sequence[Example], source_of: Callable[[Example], Path | bytes], foldings: Sequence[Folds]
+    ) -> Sequence[Array] | None:
         if len(examples) > MOST:
             progress.note(f"wrong labels are not looked for: {len(examples):,} examples, at most {MOST:,}")
             return None
@@ -48,10 +47,10 @@ def scorer(config: Config, progress: Progress) -> HeldOut:
         labels = np.array([names[one.label] for one in examples], np.int64)
         sources = [source_of(one) for one in examples]
         if plugins.load("noria.tasks", config.task).INPUT == "text":
-            return scores_of_texts(map(_read, sources), labels, len(names), units)
+            return scores_of_texts(map(_read, sources), labels, len(names), foldings)
         wanted = [Wanted(Path(str(one)), example.sha256) for one, example in zip(sources, examples, strict=True)]
         vectors = features(config, progress)(wanted)
-        return None if vectors is None else scores_of_vectors(vectors, labels, len(names), units)
+        return None if vectors is None else scores_of_vectors(vectors, labels, len(names), foldings)
 
     return of
 
@@ -60,62 +59,52 @@ def _read(source: Path | bytes) -> bytes:
     return source if isinstance(source, bytes) else source.read_bytes()
 
 
-def scores_of_vectors(vectors: Array, labels: Indices, num_classes: int, units: Sequence[int]) -> Array:
-    """Return (n, C) calibrated probabilities for vectors (n, D).
+def scores_of_vectors(vectors: Array, labels: Indices, num_classes: int, foldings: Sequence[Folds]) -> list[Array]:
+    """Return (n, C) calibrated probabilities for vectors (n, D), once for each folding.
 
     Args:
         labels: (n,) indices.
-        units: (n,) inputs with the same number stay in one fold.
+        foldings: each (n,) as `noria.data.folds` has them; what is in no fold has scores of 0.
     """
     deviation = vectors.std(axis=0)
     standard = (vectors - vectors.mean(axis=0)) / np.maximum(deviation, 0.1 * float(deviation.mean()) + 1e-12)
     standard = np.append(standard / np.sqrt(vectors.shape[1]), np.ones((len(vectors), 1)), axis=1).astype(np.float32)
-    folds = folds_of(units, labels)
-    return _calibrated(_of_vectors(standard, labels, num_classes, folds), labels)
+
+    def scored(learnt: Indices, out: Indices) -> Array:
+        function = _logistic(standard[learnt], labels[learnt], num_classes, STRENGTH_OF_VECTORS)
+        start = np.zeros(standard.shape[1] * num_classes, np.float32)
+        found = minimise(function, start, tolerance=_TOLERANCE, max_steps=_MAX_STEPS).point
+        return _softmax(standard[out] @ found.reshape(-1, num_classes))
+
+    return [_scores(folds, labels, num_classes, scored) for folds in foldings]
 
 
-def scores_of_texts(texts: Iterable[bytes], labels: Indices, num_classes: int, units: Sequence[int]) -> Array:
-    """Return (n, C) calibrated probabilities for texts; arguments as above."""
+def scores_of_texts(
+    texts: Iterable[bytes], labels: Indices, num_classes: int, foldings: Sequence[Folds]
+) -> list[Array]:
+    """Return (n, C) calibrated probabilities for texts, once for each folding; arguments as above."""
     settings = text.Settings(ngrams=2, max_ngrams=500_000)
     kept = list(texts)
     files = text.learn(kept, settings)
     rows = text.open_bulk_reader(settings, files)(kept)
     size = len(text.keys_of(files))
-    folds = folds_of(units, labels)
-    order = np.argsort(folds, kind="stable")
-    ends = np.searchsorted(folds[order], np.arange(FOLDS + 1))
-    scores = np.zeros((len(labels), num_classes), np.float32)
-    for fold in range(FOLDS):
-        out = order[ends[fold] : ends[fold + 1]]
-        learnt = np.flatnonzero(folds != fold)
-        if not out.size or not learnt.size:
-            continue
+
+    def scored(learnt: Indices, out: Indices) -> Array:
         weights = np.ones(len(learnt), np.float32)
         train = _chosen(rows, learnt)
         path = fit_path(train, labels[learnt], num_classes, [STRENGTH], num_features=size, example_weights=weights)
-        scores[out] = next(path)[1].scores(_chosen(rows, out))
-    return _calibrated(scores, labels)
+        return next(path)[1].scores(_chosen(rows, out))
+
+    return [_scores(folds, labels, num_classes, scored) for folds in foldings]
 
 
-def folds_of(units: Sequence[int], labels: Indices) -> Indices:
-    """Return the fold of each input; units are dealt out in turn, label by label, in an order drawn once."""
-    numbers, first, unit_of = np.unique(np.asarray(units), return_index=True, return_inverse=True)
-    drawn = np.random.default_rng(_SEED).permutation(len(numbers))
-    order = np.lexsort((drawn, labels[first]))
-    fold_of_unit = np.empty(len(numbers), np.int64)
-    fold_of_unit[order] = np.arange(len(numbers)) % FOLDS
-    return fold_of_unit[unit_of]
-
-
-def _of_vectors(vectors: Array, labels: Indices, num_classes: int, folds: Indices) -> Array:
+def _scores(folds: Folds, labels: Indices, num_classes: int, scored: Callable[[Indices, Indices], Array]) -> Array:
     scores = np.zeros((len(labels), num_classes), np.float32)
-    for fold in range(FOLDS):
-        learnt, out = folds != fold, folds == fold
-        if learnt.any() and out.any():
-            function = _logistic(vectors[learnt], labels[learnt], num_classes, STRENGTH_OF_VECTORS)
-            start = np.zeros(vectors.shape[1] * num_classes, np.float32)
-            found = minimise(function, start, tolerance=_TOLERANCE, max_steps=_MAX_STEPS).point
-            scores[out] = _softmax(vectors[out] @ found.reshape(-1, num_classes))
+    for learnt, out in rounds(folds):
+        scores[out] = scored(learnt, out)
+    judged = np.flatnonzero(folds >= 0)
+    temperature = fit_temperature(scores[judged], labels[judged])
+    scores[judged] = apply_temperature(scores[judged], temperature)
     return scores
 
 
@@ -144,10 +133,6 @@ def _softmax(logits: Array) -> Array:
 
 def _loss(scores: Array, labels: Indices) -> float:
     return float(-np.log(np.maximum(scores[np.arange(len(labels)), labels], 1e-12)).mean())
-
-
-def _calibrated(scores: Array, labels: Indices) -> Array:
-    return np.asarray(apply_temperature(scores, fit_temperature(scores, labels)), np.float32)
 
 
 def _chosen(rows: Rows, indices: Indices) -> Rows:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import noria
-from noria import held_out
 from noria.config import load_config
+from noria.data.folds import FOLDS, folds_of
 from noria.data.wrong_labels import doubt
-from noria.held_out import folds_of, scores_of_texts, scores_of_vectors
+from noria.held_out import scores_of_texts, scores_of_vectors
 
 LABELS, PER_LABEL = 3, 200
 
@@ -32,9 +32,14 @@ def clusters() -> tuple[Any, Any, Any]:
     return vectors, truth, given
 
 
+def scored_alone(vectors: Any, labels: Any) -> Any:
+    (scores,) = scores_of_vectors(vectors, labels, LABELS, [folds_of(range(len(labels)), labels)])
+    return scores
+
+
 def test_the_wrong_ones_come_first_with_the_right_label_beside_them(clusters: tuple[Any, Any, Any]) -> None:
     vectors, truth, given = clusters
-    doubts = doubt(scores_of_vectors(vectors, given, LABELS, range(len(truth))), given)
+    doubts = doubt(scored_alone(vectors, given), given)
     wrong = set(np.flatnonzero(truth != given).tolist())
     assert len(set(doubts.wrong.tolist()) & wrong) >= 0.9 * len(wrong)
     assert len(set(doubts.wrong.tolist()) - wrong) <= 0.05 * len(wrong)
@@ -46,7 +51,7 @@ def test_the_wrong_ones_come_first_with_the_right_label_beside_them(clusters: tu
 
 def test_right_labels_are_left_alone(clusters: tuple[Any, Any, Any]) -> None:
     vectors, truth, _ = clusters
-    doubts = doubt(scores_of_vectors(vectors, truth, LABELS, range(len(truth))), truth)
+    doubts = doubt(scored_alone(vectors, truth), truth)
     assert len(doubts.wrong) <= 2
     assert doubts.interval[0] <= 0.005
 
@@ -55,7 +60,7 @@ def test_what_belongs_together_is_never_learnt_from_and_scored() -> None:
     units = np.repeat(np.arange(100), 3)
     folds = folds_of(units, np.arange(300) // 100 % 3)
     assert all(len(set(folds[units == unit])) == 1 for unit in range(100))
-    assert {int((folds == fold).sum()) for fold in range(held_out.FOLDS)} == {60}
+    assert {int((folds == fold).sum()) for fold in range(FOLDS)} == {60}
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +123,6 @@ def test_texts_that_are_copies_do_not_vouch_for_each_other(reviews: list[tuple[s
     labels = np.array([label == "good" for _, label in reviews[:150]], np.int64)
     doubled, wrong = texts * 2, np.concatenate([labels, labels])
     wrong[[0, 150]] = 1 - wrong[0]
-    scores = scores_of_texts(doubled, wrong, 2, [*range(150), *range(150)])
-    alone = scores_of_texts(doubled, wrong, 2, range(300))
+    foldings = [folds_of([*range(150), *range(150)], wrong), folds_of(range(300), wrong)]
+    scores, alone = scores_of_texts(doubled, wrong, 2, foldings)
     assert scores[0, wrong[0]] < alone[0, wrong[0]]

@@ -9,28 +9,26 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import PIL
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from noria import plugins
 from noria.artifacts.dataset import Dataset, fingerprint, nfc, tidy_label
-from noria.contracts import Candidate, Example, Finding, Progress, SetAside, Silent, Suspect
+from noria.contracts import Candidate, Example, Finding, Progress, SetAside, Silent, Split, Suspect
 from noria.data import decisions as decisions_file
-from noria.data import wrong_labels
 from noria.data.cells import ByHash
 from noria.data.duplicates import exact_duplicates, join, join_pairs, members
 from noria.data.findings import COMPARED, KINDS, Near, findings, ranked
 from noria.data.grouping import grouped
 from noria.data.inspection import Inspected, InspectionCache, inspect_all
+from noria.data.judging import HeldOut, judge
 from noria.data.mending import Known, Mended, mend, without_answered
 from noria.data.nearness import Features, Pair, Vectors, first_places, near_pairs, pairs_of, vectors_once
 from noria.data.ordering import assign_in_order, told_order, with_moment
@@ -42,10 +40,6 @@ from noria.data.suspicions import asked
 from noria.errors import DataError
 
 __all__ = ["COMPARED", "KINDS", "InspectionCache", "check", "inspected", "near_pairs", "reopened"]
-
-HeldOut = Callable[
-    [Sequence[Example], Callable[[Example], Path | bytes], Sequence[int]], NDArray[np.float32] | None
-]  # examples, where each lies or its bytes, and what must stay together
 
 _SHAPING = {"height", "width", "fit", "resample"}  # settings that change the array but not whether a file is good
 
@@ -69,6 +63,7 @@ class _Arranged:
     near: Sequence[Near]
     contradictions: Sequence[Suspect]
     units: Sequence[int]  # of the examples: what stays on one side has the same number
+    leaked: Sequence[_Record]  # what a given split put on a less strict side than one of its unit
 
 
 def check(
@@ -133,7 +128,7 @@ def check(
     found += (
         *_asked(row.SUSPICIONS, arranged, [seen[place] for place in places], vectors, contents, told),
         *told_order(examples, columns.order),
-        *_doubts(arranged, listing.root, contents, held_out),
+        *_judged(arranged, listing.root, contents, held_out),
     )
     return Dataset(
         name=_name(path),
@@ -260,7 +255,7 @@ def _arranged(
     records, contradictions = _without_contradictions(readable, mended.said, set_aside)
     groups, content = join_pairs(near, len(seen)), [one.content_sha256 for one in seen]
     units = _units(records, groups, mended.ties)
-    kept, units = _without_leaks(records, units, set_aside)
+    kept, units, leaked = _without_leaks(records, units, set_aside)
     return _Arranged(
         readable,
         _split(kept, units, split, seed, order),
@@ -268,22 +263,17 @@ def _arranged(
         _told_near(records, near, groups, content),
         contradictions,
         units,
+        leaked,
     )
 
 
-def _doubts(
-    arranged: _Arranged, root: Path, contents: Mapping[str, bytes], held_out: HeldOut | None
-) -> tuple[Finding, ...]:
-    examples = arranged.examples
-    names = sorted({one.label for one in examples})
-    if held_out is None or len(examples) < wrong_labels.FEWEST or len(names) < 2:
-        return ()
-    scores = held_out(examples, lambda one: contents.get(one.sha256) or root / one.path, arranged.units)
-    if scores is None:
-        return ()
-    index = {name: number for number, name in enumerate(names)}
-    labels = np.array([index[one.label] for one in examples], np.int64)
-    return tuple(wrong_labels.finding(wrong_labels.doubt(scores, labels), examples, names))
+def _judged(arranged: _Arranged, root: Path, contents: Mapping[str, bytes], held_out: HeldOut | None) -> list[Finding]:
+    if held_out is None:
+        return []
+    leaked = [_example(one, one.candidate.split) for one in arranged.leaked if one.candidate.split == "train"]
+    return judge(
+        arranged.examples, arranged.units, leaked, lambda one: contents.get(one.sha256) or root / one.path, held_out
+    )
 
 
 def _set_aside_by_reader(listing: Listing, mended: Mended) -> defaultdict[str, list[SetAside]]:
@@ -434,24 +424,25 @@ def _told_near(
 
 def _without_leaks(
     records: Sequence[_Record], units: Sequence[int], set_aside: dict[str, list[SetAside]]
-) -> tuple[list[_Record], list[int]]:
-    """Where a given split puts one unit on two sides, keep the strictest side and leave out the rest."""
+) -> tuple[list[_Record], list[int], list[_Record]]:
+    """Where a given split puts one unit on two sides, keep the strictest side; return the rest apart."""
     strictest: dict[int, _Record] = {}
     for record, unit in zip(records, units, strict=True):
         if record.candidate.split and (unit not in strictest or _rank(record) < _rank(strictest[unit])):
             strictest[unit] = record
-    kept, kept_units = [], []
+    kept, kept_units, leaked = [], [], []
     for record, unit in zip(records, units, strict=True):
         if record.candidate.split and _rank(record) > _rank(strictest[unit]):
             other = strictest[unit].candidate
             reason = (
                 f"given as {record.candidate.split}, but {other.path}, a copy or of the same group, as {other.split}"
             )
+            leaked.append(record)
             set_aside["given_split_leak"].append(SetAside(record.candidate.path, reason, record.seen.sha256))
         else:
             kept.append(record)
             kept_units.append(unit)
-    return kept, kept_units
+    return kept, kept_units, leaked
 
 
 def _rank(record: _Record) -> int:
@@ -475,15 +466,16 @@ def _split(
         sides = assign_in_order([one.candidate.order for one in records], units, ratios=ratios, order=order)
     else:
         sides = assign(items, ratios=ratios, seed=seed)
-    return tuple(
-        Example(
-            path=record.candidate.path,
-            label=record.candidate.label,
-            sha256=record.seen.sha256 or "",
-            content_sha256=record.seen.content_sha256,
-            split=side,
-            group=record.candidate.group,
-            facts=with_moment(record.seen.facts, record.candidate.order),
-        )
-        for record, side in zip(records, sides, strict=True)
+    return tuple(_example(record, side) for record, side in zip(records, sides, strict=True))
+
+
+def _example(record: _Record, side: Split) -> Example:
+    return Example(
+        path=record.candidate.path,
+        label=record.candidate.label,
+        sha256=record.seen.sha256 or "",
+        content_sha256=record.seen.content_sha256,
+        split=side,
+        group=record.candidate.group,
+        facts=with_moment(record.seen.facts, record.candidate.order),
     )

@@ -10,6 +10,23 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 
 
+class Sets:
+    """Items 0, 1, ... in sets that can be joined; a set is known by its first item. Near constant time a step."""
+
+    def __init__(self, count: int) -> None:
+        self.parents = list(range(count))
+
+    def first_of(self, index: int) -> int:
+        while self.parents[index] != index:
+            self.parents[index] = self.parents[self.parents[index]]
+            index = self.parents[index]
+        return index
+
+    def join(self, one: int, other: int) -> None:
+        first, second = self.first_of(one), self.first_of(other)
+        self.parents[max(first, second)] = min(first, second)
+
+
 def exact_duplicates(sha256: Sequence[str], content_sha256: Sequence[str]) -> list[int]:
     """Return the group of each item; items with equal bytes or equal pixels are in one group."""
     return join((("bytes", one), ("content", other)) for one, other in zip(sha256, content_sha256, strict=True))
@@ -20,24 +37,21 @@ def join(keys: Iterable[Iterable[Hashable]]) -> list[int]:
 
     The number is the index of the group's first item. Linear in the number of keys (union-find with path halving).
     """
-    parents: list[int] = []
+    sets = Sets(0)
     owner: dict[Hashable, int] = {}
     for index, item_keys in enumerate(keys):
-        parents.append(index)
+        sets.parents.append(index)
         for key in item_keys:
-            first = _root(parents, owner.setdefault(key, index))
-            second = _root(parents, index)
-            parents[max(first, second)] = min(first, second)  # the root is always the first item
-    return [_root(parents, index) for index in range(len(parents))]
+            sets.join(owner.setdefault(key, index), index)
+    return [sets.first_of(index) for index in range(len(sets.parents))]
 
 
 def join_pairs(pairs: Iterable[Sequence[float]], count: int) -> list[int]:
     """Return a group number for each of `count` items, as `join` does; a pair begins with the indices of two items."""
-    keys: dict[int, list[int]] = {}
-    for number, (first, second, *_) in enumerate(pairs):
-        keys.setdefault(int(first), []).append(number)
-        keys.setdefault(int(second), []).append(number)
-    return join(keys.get(place, ()) for place in range(count))
+    sets = Sets(count)
+    for first, second, *_ in pairs:
+        sets.join(int(first), int(second))
+    return [sets.first_of(index) for index in range(count)]
 
 
 def members(groups: Sequence[int]) -> list[list[int]]:
@@ -46,10 +60,3 @@ def members(groups: Sequence[int]) -> list[list[int]]:
     for index, group in enumerate(groups):
         found[group].append(index)
     return list(found.values())
-
-
-def _root(parents: list[int], index: int) -> int:
-    while parents[index] != index:
-        parents[index] = parents[parents[index]]
-        index = parents[index]
-    return index

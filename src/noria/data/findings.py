@@ -14,6 +14,7 @@ from noria.artifacts.dataset import nfc, obstacles, tidy_label
 from noria.contracts import SPLITS, Candidate, Example, Finding, SetAside, Suspect
 from noria.data.duplicates import exact_duplicates, members
 from noria.data.grouping import KINDS as OF_GROUPS
+from noria.data.judging import KINDS as OF_JUDGING
 from noria.data.mending import KINDS as OF_DECISIONS
 from noria.data.ordering import KINDS as OF_ORDER
 from noria.data.proof import KINDS as OF_PROOF
@@ -89,13 +90,13 @@ KINDS = (
     | COMPARED
     | OF_DECISIONS
     | OF_GROUPS
+    | OF_JUDGING
     | OF_ORDER
     | OF_PROOF
     | {
         *("nothing_usable", "single_class", "too_few_examples", "empty_train_split", "empty_split"),
         *("labels_spelled_alike", "labels_differ_by_case", "exact_duplicates", "near_duplicates"),
         "near_duplicates_across_labels",
-        "wrong_labels",
         *("empty_class", "tiny_class", "imbalance", "too_few_for_split"),
         *("given_split", "repeated_rows", "ignored_columns", "columns_chosen", "encoding", "video_frames"),
         *("many_empty_texts", "labels_with_fractions"),

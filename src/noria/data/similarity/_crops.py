@@ -22,6 +22,7 @@ _BEFORE, _AFTER = 0.7, 0.9  # shares of the threshold: the same, before a window
 _FIELD = 32  # pixels a side in the first search
 _SIZES = (30, 28, 26, 23, 20, 18, 16)  # of the part in the field: it is half as long as the whole, or longer
 _SMALLEST = 10
+_LEAST = 0.5  # of the whole's sides that a window has; smaller ones look like too many parts of other pictures
 _ASPECT_STEP = 0.08  # aspects are taken as equal within it; a logarithm
 _FINE = 24  # pixels a side on which a window is moved about
 _MOVES = (1.5, 0.75, 0.4)  # pixels of the grey copy
@@ -46,27 +47,36 @@ class Windows:
         return Windows(*(field[chosen] for field in fields))
 
 
-def likeness(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, looks: Looks, threshold: float) -> Float:
-    """Return (p,): how alike one of each pair is to its window in the other, from 0; 0 where `threshold` is far off."""
+def likeness(
+    grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, looks: Looks, threshold: float
+) -> tuple[Float, Pairs]:
+    """Return (p,): how alike one of each pair is to its window in the other, from 0; and the pairs as (whole, part).
+
+    It is 0 where `threshold` is far off, or where the window is less than half as high or wide as the whole.
+    """
     pieces = (pairs[start : start + _AT_ONCE] for start in range(0, len(pairs), _AT_ONCE))
-    found = ordered_map(
-        lambda some: _likeness(grey, aspects, some, looks, threshold), pieces, threads=default_threads()
+    found = list(
+        ordered_map(lambda some: _likeness(grey, aspects, some, looks, threshold), pieces, threads=default_threads())
     )
-    return np.concatenate([np.zeros(0, np.float32), *found])
+    scores = np.concatenate([np.zeros(0, np.float32), *(score for score, _ in found)])
+    return scores, np.concatenate([np.zeros((0, 2), np.int64), *(ordered for _, ordered in found)])
 
 
-def _likeness(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, looks: Looks, threshold: float) -> Float:
+def _likeness(
+    grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, looks: Looks, threshold: float
+) -> tuple[Float, Pairs]:
     scores = np.zeros(len(pairs), np.float32)
     windows, pairs = _in_better_order(grey, aspects, pairs)
     left = np.arange(len(pairs))
     for moves, share in ((_MOVES[:1], _BEFORE), (_MOVES[1:], _AFTER)):
         good = np.flatnonzero(windows.score > max(LIKELY, share * threshold))
         if not good.size:
-            return scores
+            return scores, pairs
         left = left[good]
         windows = fitted(grey, pairs[left], windows.of(good), moves)
-    scores[left] = np.maximum(_verdict(grey, pairs[left], windows, looks), 0)
-    return scores
+    large = np.minimum(windows.height, windows.width) >= _LEAST * SKETCH_SIDE
+    scores[left] = np.where(large, np.maximum(_verdict(grey, pairs[left], windows, looks), 0), 0)
+    return scores, pairs
 
 
 def _in_better_order(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs) -> tuple[Windows, Pairs]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-SAMPLE = 2000  # vectors that the directions are found from
+SAMPLE = 2400  # vectors that the directions are found from
 DIRECTIONS = 256
 _PER_DIRECTION = 8  # vectors; divided by the spread of as few as there are directions, all would be unlike all others
 _SPARE, _ROUNDS, _SEED = 16, 2, 0  # of the randomised search for the directions

@@ -8,11 +8,13 @@ alike by nature.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.data.duplicates import Sets
 from noria.data.neighbours import Neighbours, candidate_pairs
 from noria.data.similarity import _crops, _whitening
 from noria.data.similarity._looks import Looks, Pairs
@@ -27,7 +29,7 @@ _CHANCE = 0.001
 _NEAREST, _NEAREST_FEATURES, _MANY = 5, 3, 40  # neighbours that are looked at; and of who has as many near copies
 _LIKELY = 0.25  # cosine of codes below which a pair is not looked at
 _SURE, _ABOUT = 0.8, 0.15  # codes have the coarse part only: how far below the verdict's threshold they may be
-_SAMPLE = 2000  # features that their whitening is made from
+_SAMPLE = 2400  # features that their whitening is made from
 
 Pair = tuple[int, int, float]
 
@@ -49,7 +51,7 @@ def near_pairs(sketches: Sequence[bytes], features: Callable[[], Vectors | None]
     if vectors is not None:
         known = {(first, second) for first, second, _ in found}
         pairs = np.array([pair for pair in _near_in_features(vectors) if pair not in known], np.int64).reshape(-1, 2)
-        found += _parts(grey, aspects, pairs, looks, min(max(PART_THRESHOLD, higher), 0.8))
+        found += _parts(grey, aspects, pairs, looks, min(max(PART_THRESHOLD, higher), 0.8), found)
     return found
 
 
@@ -90,9 +92,32 @@ def _verified(looks: Looks, pairs: Pairs, threshold: float) -> list[Pair]:
 
 
 def _parts(
-    grey: NDArray[np.uint8], aspects: NDArray[np.float64], pairs: Pairs, looks: Looks, threshold: float
-) -> list[Pair]:
-    return _above(pairs, _crops.likeness(grey, aspects, pairs, looks, threshold), threshold)
+    grey: NDArray[np.uint8], aspects: NDArray[np.float64], pairs: Pairs, looks: Looks, threshold: float,
+    same_frame: Sequence[Pair],
+) -> list[Pair]:  # fmt: skip
+    likeness, ordered = _crops.likeness(grey, aspects, pairs, looks, threshold)
+    found = _of_one_whole(_above(ordered, likeness, threshold), same_frame, len(grey))
+    return sorted((min(one, other), max(one, other), score) for one, other, score in found)
+
+
+def _of_one_whole(found: Sequence[Pair], same_frame: Sequence[Pair], count: int) -> list[Pair]:
+    """Return the pairs (whole, part) without those of a part that is more like a part of another, unrelated picture.
+
+    A plain picture looks like a part of many; it can be one of a single picture and of its copies and parts.
+    """
+    wholes: defaultdict[int, list[Pair]] = defaultdict(list)
+    for pair in found:
+        wholes[pair[1]].append(pair)
+    related = Sets(count)
+    for one, other, _ in same_frame:
+        related.join(one, other)
+    kept = []
+    for part in sorted(wholes, key=lambda one: (len(wholes[one]), one)):  # who has one whole relates others' wholes
+        best = max(wholes[part], key=lambda pair: (pair[2], -pair[0]))
+        good = [pair for pair in wholes[part] if related.first_of(pair[0]) == related.first_of(best[0])]
+        related.join(best[0], part)
+        kept += good
+    return kept
 
 
 def _near_in_features(vectors: Vectors) -> list[tuple[int, int]]:

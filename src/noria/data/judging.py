@@ -1,0 +1,109 @@
+"""Scores by models that did not see the examples -> findings: likely wrong labels, and what a leak would claim.
+
+The cost of a split that cannot leak is the accuracy that the leak would have claimed too much. It is measured by the
+same quick models that doubt the labels: once with copies and groups on one side, once as if nobody had looked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.contracts import Example, Finding
+from noria.data import wrong_labels
+from noria.data.folds import LEARNT, OUT, Folds, folds_of
+
+LEAK_COST = "leak_cost"
+KINDS = frozenset({wrong_labels.KIND, LEAK_COST})
+_WORTH_TELLING = 0.01  # of the examples have a copy or a group; fewer change the accuracy by less than that
+_SHOWN = 20
+_BOOTSTRAPS, _SEED = 400, 0
+
+Scores = NDArray[np.float32]
+Indices = NDArray[np.int64]
+# Examples, where each lies or its bytes, and foldings -> scores (n, C) for each folding, or None where none can be.
+HeldOut = Callable[[Sequence[Example], Callable[[Example], Path | bytes], Sequence[Folds]], Sequence[Scores] | None]
+
+
+def judge(
+    examples: Sequence[Example],
+    units: Sequence[int],
+    leaked: Sequence[Example],
+    source_of: Callable[[Example], Path | bytes],
+    held_out: HeldOut,
+) -> list[Finding]:
+    """Return the findings about labels and about leaks; too few examples say nothing.
+
+    Args:
+        units: (n,) what stays on one side has the same number.
+        leaked: what a given split put into train, and was left out because it leaks.
+    """
+    names = sorted({one.label for one in (*examples, *leaked)})
+    if len(examples) < wrong_labels.FEWEST or len({one.label for one in examples}) < 2:
+        return []
+    index = {name: number for number, name in enumerate(names)}
+    labels = np.array([index[one.label] for one in (*examples, *leaked)], np.int64)
+    count = len(examples)
+    usual = np.append(folds_of(units, labels[:count]), np.full(len(leaked), OUT))
+    pair = _as_given(examples, len(leaked)) if leaked else _as_if_untied(units, labels)
+    scores = held_out([*examples, *leaked], source_of, [usual, *pair])
+    if scores is None:
+        return []
+    found = wrong_labels.finding(wrong_labels.doubt(scores[0][:count], labels[:count]), examples, names)
+    if pair:
+        with_leaks, without = (scores[1], scores[2]) if leaked else (scores[1], scores[0])
+        judged = pair[0][:count] >= 0
+        right = [(one[:count].argmax(axis=1) == labels[:count])[judged] for one in (with_leaks, without)]
+        sizes = Counter(units)
+        tied = leaked or [one for one, unit in zip(examples, units, strict=True) if sizes[unit] > 1]
+        found.append(_cost(right, np.asarray(units)[judged], tied, given=bool(leaked)))
+    return found
+
+
+def _as_given(examples: Sequence[Example], leaked: int) -> list[Folds]:
+    """Learn from train, once with what was left out; score test, or where there is none validation."""
+    sides = {one.split for one in examples}
+    judge_side = "test" if "test" in sides else "validation"
+    if not {judge_side, "train"} <= sides:
+        return []
+    fold = {judge_side: 0, "train": LEARNT}
+    folds = np.array([fold.get(one.split, OUT) for one in examples], np.int64)
+    return [np.append(folds, np.full(leaked, place)) for place in (LEARNT, OUT)]
+
+
+def _as_if_untied(units: Sequence[int], labels: Indices) -> list[Folds]:
+    """Deal out each example by itself, where enough of them are tied."""
+    sizes = np.bincount(np.unique(np.asarray(units), return_inverse=True)[1])
+    tied = int(sizes[sizes > 1].sum())
+    return [folds_of(range(len(labels)), labels)] if tied >= _WORTH_TELLING * len(labels) else []
+
+
+def _cost(right: Sequence[NDArray[np.bool_]], units: Indices, tied: Sequence[Example], *, given: bool) -> Finding:
+    leaking, sound = (float(one.mean()) for one in right)
+    low, high = _interval(right[0].astype(np.float64) - right[1], units)
+    points = f"{100 * (leaking - sound):+.1f} points, 95 %: {100 * low:+.1f} to {100 * high:+.1f}"
+    if given:
+        message = (
+            f"The given split leaks: learnt with the {len(tied):,} inputs that are left out, a quick model has "
+            f"{leaking:.1%} of {len(units):,} right; without them, {sound:.1%} ({points})."
+        )
+    else:
+        message = (
+            f"{len(tied):,} inputs have a copy or a group. Split as if they had none, a quick model claims to have "
+            f"{leaking:.1%} right; kept together as they are here, {sound:.1%} ({points})."
+        )
+    remedy = "Compare with other figures only where they are from a split without leaks."
+    return Finding(LEAK_COST, "info", len(tied), tuple(one.path for one in tied[:_SHOWN]), message, remedy)
+
+
+def _interval(differences: NDArray[np.float64], units: Indices) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of (n,) differences: a bootstrap of whole units (Efron 1979)."""
+    _, unit_of = np.unique(units, return_inverse=True)
+    sums, sizes = np.bincount(unit_of, weights=differences), np.bincount(unit_of)
+    drawn = np.random.default_rng(_SEED).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), _BOOTSTRAPS)
+    low, high = np.quantile((drawn @ sums) / np.maximum(drawn @ sizes, 1), [0.025, 0.975])
+    return float(low), float(high)

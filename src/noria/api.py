@@ -189,6 +189,7 @@ def verify(
     data: PathLike | None = None,
     *,
     columns: Columns | None = None,
+    timed: bool = True,
     progress: Progress | None = None,
 ) -> Verification:
     """Run examples through every file of a bundle that an engine here can run, and compare.
@@ -196,6 +197,7 @@ def verify(
     Args:
         data: labelled data, or None for the golden examples inside the bundle.
         columns: of a table of texts, as for `evaluate`.
+        timed: whether to measure speed, too; else it is told as 0.
 
     Returns:
         `passed`, and a row for each runtime.
@@ -205,12 +207,12 @@ def verify(
 
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle))
     there = Runtimes(opened)
-    on_golden = verify_bundle(there, None, progress=progress or Silent())
+    on_golden = verify_bundle(there, None, progress=progress or Silent(), timed=timed and data is None)
     if data is None:
         return on_golden
     inputs, _ = _labelled(data, opened, columns)
     # Golden too: without Keras here, only they say what the model itself would have answered.
-    return verify_bundle(there, inputs, progress=progress or Silent()).joined_with(on_golden)
+    return verify_bundle(there, inputs, progress=progress or Silent(), timed=timed).joined_with(on_golden)
 
 
 def predict(

@@ -27,6 +27,8 @@ _ASPECT_STEP = 0.08  # aspects are taken as equal within it; a logarithm
 _FINE = 24  # pixels a side on which a window is moved about
 _MOVES = (1.5, 0.75, 0.4)  # pixels of the grey copy
 _AT_ONCE = 256
+_DRAWN, _MOST, _SEED = 200, 0.95, 0  # pairs that say what is usual in a dataset, which share of them, how drawn
+_MANY = 5  # times as many pairs are worth asking
 
 Float = NDArray[np.float32]
 
@@ -54,22 +56,33 @@ def likeness(
 
     It is 0 where `threshold` is far off, or where the window is less than half as high or wide as the whole.
     """
+    least = max(LIKELY, _BEFORE * threshold, _by_nature(grey, aspects) if len(pairs) > _MANY * _DRAWN else 0.0)
     pieces = (pairs[start : start + _AT_ONCE] for start in range(0, len(pairs), _AT_ONCE))
     found = list(
-        ordered_map(lambda some: _likeness(grey, aspects, some, looks, threshold), pieces, threads=default_threads())
-    )
+        ordered_map(
+            lambda some: _likeness(grey, aspects, some, looks, least, _AFTER * threshold),
+            pieces, threads=default_threads(),
+        )
+    )  # fmt: skip
     scores = np.concatenate([np.zeros(0, np.float32), *(score for score, _ in found)])
     return scores, np.concatenate([np.zeros((0, 2), np.int64), *(ordered for _, ordered in found)])
 
 
+def _by_nature(grey: Grey, aspects: NDArray[np.float64]) -> float:
+    """Return what the best windows of most pairs of this dataset come to: cells, wires and seams are everywhere."""
+    drawn = np.random.default_rng(_SEED).integers(0, len(grey), (_DRAWN, 2))
+    windows, _ = _in_better_order(grey, aspects, drawn[drawn[:, 0] != drawn[:, 1]])
+    return float(np.quantile(windows.score, _MOST))
+
+
 def _likeness(
-    grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, looks: Looks, threshold: float
+    grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, looks: Looks, before: float, after: float
 ) -> tuple[Float, Pairs]:
     scores = np.zeros(len(pairs), np.float32)
     windows, pairs = _in_better_order(grey, aspects, pairs)
     left = np.arange(len(pairs))
-    for moves, share in ((_MOVES[:1], _BEFORE), (_MOVES[1:], _AFTER)):
-        good = np.flatnonzero(windows.score > max(LIKELY, share * threshold))
+    for moves, least in ((_MOVES[:1], before), (_MOVES[1:], max(LIKELY, after))):
+        good = np.flatnonzero(windows.score > least)
         if not good.size:
             return scores, pairs
         left = left[good]

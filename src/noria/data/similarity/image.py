@@ -3,11 +3,12 @@
 Copies of the whole frame are found by how their small grey copies look (`_looks`). Parts (`_crops`) are looked for
 among pictures whose features are near each other, where there are features: a network's, which know what a picture
 shows wherever it lies in the frame. Each candidate is verified; the threshold rises where the pictures of a dataset are
-alike by nature.
+alike by nature, and with their number.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
@@ -26,6 +27,7 @@ PART_THRESHOLD = 0.5  # of a window, which was the best of thousands
 _HIGHEST = 0.6
 _BACKGROUND = 1.7  # times the likeness that one of a thousand pairs exceeds by chance
 _CHANCE = 0.001
+_FEW = 1000  # pictures: the thresholds hold among so many, and rise where there are more
 _NEAREST, _NEAREST_FEATURES, _MANY = 5, 3, 40  # neighbours that are looked at; and of who has as many near copies
 _LIKELY = 0.25  # cosine of codes below which a pair is not looked at
 _SURE, _ABOUT = 0.8, 0.15  # codes have the coarse part only: how far below the verdict's threshold they may be
@@ -45,14 +47,20 @@ def near_pairs(sketches: Sequence[bytes], features: Callable[[], Vectors | None]
         return []
     grey, aspects = open_sketches(sketches)
     looks = Looks(grey)
-    higher = _BACKGROUND * looks.by_nature(_CHANCE)
-    found = _same_frame(looks, min(max(THRESHOLD, higher), _HIGHEST))
+    higher, among = _BACKGROUND * looks.by_nature(_CHANCE), _among(len(grey))
+    found = _same_frame(looks, min(among * max(THRESHOLD, higher), _HIGHEST))
     vectors = features()
     if vectors is not None:
         known = {(first, second) for first, second, _ in found}
         pairs = np.array([pair for pair in _near_in_features(vectors) if pair not in known], np.int64).reshape(-1, 2)
-        found += _parts(grey, aspects, pairs, looks, min(max(PART_THRESHOLD, higher), 0.8), found)
+        found += _parts(grey, aspects, pairs, looks, min(among * max(PART_THRESHOLD, higher), 0.8), found)
     return found
+
+
+def _among(count: int) -> float:
+    """How much more alike the most alike of all pairs are by chance than among the first few: tails as of a normal."""
+    pairs, few = (number * (number - 1) / 2 for number in (max(count, _FEW), _FEW))
+    return math.sqrt(math.log(pairs) / math.log(few))
 
 
 def _same_frame(looks: Looks, threshold: float) -> list[Pair]:

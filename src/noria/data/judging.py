@@ -20,7 +20,6 @@ from noria.data.folds import LEARNT, OUT, Folds, folds_of
 LEAK_COST = "leak_cost"
 KINDS = frozenset({wrong_labels.KIND, LEAK_COST})
 _WORTH_TELLING = 0.01  # of the examples have a copy or a group; fewer change the accuracy by less than that
-_SHOWN = 20
 _BOOTSTRAPS, _SEED = 400, 0
 
 Scores = NDArray[np.float32]
@@ -59,7 +58,7 @@ def judge(
         judged = pair[0][:count] >= 0
         right = [(one[:count].argmax(axis=1) == labels[:count])[judged] for one in (with_leaks, without)]
         sizes = Counter(units)
-        tied = leaked or [one for one, unit in zip(examples, units, strict=True) if sizes[unit] > 1]
+        tied = len(leaked) or sum(size for size in sizes.values() if size > 1)
         found.append(_cost(right, np.asarray(units)[judged], tied, given=bool(leaked)))
     return found
 
@@ -82,22 +81,22 @@ def _as_if_untied(units: Sequence[int], labels: Indices) -> list[Folds]:
     return [folds_of(range(len(labels)), labels)] if tied >= _WORTH_TELLING * len(labels) else []
 
 
-def _cost(right: Sequence[NDArray[np.bool_]], units: Indices, tied: Sequence[Example], *, given: bool) -> Finding:
+def _cost(right: Sequence[NDArray[np.bool_]], units: Indices, tied: int, *, given: bool) -> Finding:
     leaking, sound = (float(one.mean()) for one in right)
     low, high = _interval(right[0].astype(np.float64) - right[1], units)
     points = f"{100 * (leaking - sound):+.1f} points, 95 %: {100 * low:+.1f} to {100 * high:+.1f}"
     if given:
         message = (
-            f"The given split leaks: learnt with the {len(tied):,} inputs that are left out, a quick model has "
+            f"The given split leaks: learnt with the {tied:,} inputs that are left out, a quick model has "
             f"{leaking:.1%} of {len(units):,} right; without them, {sound:.1%} ({points})."
         )
     else:
         message = (
-            f"{len(tied):,} inputs have a copy or a group. Split as if they had none, a quick model claims to have "
+            f"{tied:,} inputs have a copy or a group. Split as if they had none, a quick model claims to have "
             f"{leaking:.1%} right; kept together as they are here, {sound:.1%} ({points})."
         )
     remedy = "Compare with other figures only where they are from a split without leaks."
-    return Finding(LEAK_COST, "info", len(tied), tuple(one.path for one in tied[:_SHOWN]), message, remedy)
+    return Finding(LEAK_COST, "info", tied, (), message, remedy)
 
 
 def _interval(differences: NDArray[np.float64], units: Indices) -> tuple[float, float]:

@@ -1,9 +1,10 @@
 """Which texts are nearly the same: texts -> the number of each one's group.
 
-Two texts are near duplicates where the sets of their runs of three tokens overlap by at least `THRESHOLD` (Jaccard).
+Two texts are near duplicates where the sets of their runs of three tokens overlap by at least `THRESHOLD` (Jaccard);
+more is asked of short texts, and where the texts of a dataset are alike by nature, as letters from one template are.
 A token is a word, or a character of a script that is written without spaces. Candidates come from MinHash with banding
 (Broder 1997; Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3) and each is verified by its sets.
-All in numpy, linear in the texts' length; beyond the texts it keeps 200 bytes for each.
+All in numpy, linear in the texts' length; beyond the texts it keeps 300 bytes for each.
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-THRESHOLD = 0.8
-# Two texts at the threshold share a band of 4 with 0.8 ** 4, so at least one of 12 with 99.8 %; at 0.2, with 2 %.
-_BANDS, _ROWS = 12, 4
+THRESHOLD = 0.5  # of long texts; one word in ten changed comes to 0.57
+STRICT = 0.8  # of short texts, and of those that are alike by nature
+_SHORT = 20  # runs that two texts have together, up to which all of STRICT is asked
+_CHANCE, _ABOVE, _DRAWN = 0.02, 0.2, 20_000  # what so few of so many random pairs exceed is usual; how far above that
+# Two texts of 0.57 share a band of 3 with 0.57 ** 3, so at least one of 24 with 99 %; at 0.1, with 2 %.
+_BANDS, _ROWS = 24, 3
 _RUN = 3  # tokens
 _LEADERS = 6  # texts of a bucket that each other one is compared with: keeps a bucket of thousands linear
 _PATIENCE = (
     16  # comparisons in vain after which a text is let be: thousands of letters from one template, all different
 )
-_ESTIMATE = 0.62  # share of equal MinHashes below which the sets are not compared: three deviations below the threshold
+_MARGIN = 0.17  # how far below the threshold the share of equal MinHashes may be: three deviations
 _AT_ONCE = 1 << 20  # characters whose tokens are in memory together
 _PAIRS_AT_ONCE = 1 << 16
 
@@ -46,6 +50,7 @@ def near_pairs(
         features: not asked for.
     """
     signatures, filled = _signatures(texts)
+    least = min(max(THRESHOLD, _by_nature(signatures, filled) + _ABOVE), STRICT)
     first_of_group = np.arange(len(texts))
     failures = np.zeros(len(texts), np.int64)
     found: list[tuple[int, int, float]] = []
@@ -58,14 +63,23 @@ def near_pairs(
             leaders, members, buckets = leaders[apart], members[apart], buckets[apart]
             if not members.size:
                 break
-            overlaps = _likely_overlaps(texts, signatures, leaders, members)
-            near = overlaps >= THRESHOLD
+            overlaps = _likely_overlaps(texts, signatures, leaders, members, least)
+            near = overlaps > 0
             pairs = list(zip(leaders[near].tolist(), members[near].tolist(), strict=True))
             _unite(first_of_group, pairs)
             found += [(*pair, overlap) for pair, overlap in zip(pairs, overlaps[near].tolist(), strict=True)]
             failures[members[~near]] += 1
             members, buckets = members[~near], buckets[~near]
     return found
+
+
+def _by_nature(signatures: NDArray[np.uint32], filled: _Indices) -> float:
+    """Return the overlap that few random pairs of these texts exceed, as their signatures estimate it."""
+    if filled.size < 2:
+        return 0.0
+    one, other = filled[np.random.default_rng(0).integers(0, filled.size, (2, _DRAWN))]
+    apart = one != other
+    return float(np.quantile((signatures[one[apart]] == signatures[other[apart]]).mean(axis=1), 1 - _CHANCE))
 
 
 def hashed_tokens(texts: Sequence[str]) -> tuple[_Hashes, _Indices]:
@@ -108,20 +122,26 @@ def _root(parents: _Indices, index: int) -> int:
 
 
 def _likely_overlaps(
-    texts: Sequence[bytes | str | None], signatures: NDArray[np.uint32], leaders: _Indices, members: _Indices
+    texts: Sequence[bytes | str | None],
+    signatures: NDArray[np.uint32],
+    leaders: _Indices,
+    members: _Indices,
+    least: float,
 ) -> NDArray[np.float64]:
-    """The overlap of each member with its leader; 0 where their signatures say that it is below the threshold."""
+    """The overlap of each member with its leader; 0 where it is below the threshold: `least`, for long texts."""
     near = np.zeros(members.size, np.bool_)
     overlaps = np.zeros(members.size)
     for start in range(0, members.size, _PAIRS_AT_ONCE):
         some = slice(start, start + _PAIRS_AT_ONCE)
-        near[some] = (signatures[leaders[some]] == signatures[members[some]]).mean(axis=1) >= _ESTIMATE
+        near[some] = (signatures[leaders[some]] == signatures[members[some]]).mean(axis=1) >= least - _MARGIN
     likely = np.flatnonzero(near)
     sizes = np.array([_size(texts[first]) + _size(texts[second]) for first, second in _zip(leaders, members, likely)])
     portions = np.cumsum(sizes) // _AT_ONCE
     for portion in np.split(likely, np.flatnonzero(np.diff(portions)) + 1):
         if portion.size:
-            overlaps[portion] = _overlaps(texts, leaders[portion], members[portion])
+            found, together = _overlaps(texts, leaders[portion], members[portion])
+            needed = least + (STRICT - least) * np.minimum(_SHORT / np.maximum(together, 1), 1)
+            overlaps[portion] = np.where(found >= needed, found, 0)
     return overlaps
 
 
@@ -133,8 +153,10 @@ def _size(text: bytes | str | None) -> int:
     return len(text) if text else 0
 
 
-def _overlaps(texts: Sequence[bytes | str | None], leaders: _Indices, members: _Indices) -> NDArray[np.float64]:
-    """Jaccard similarity of the sets of runs of each member and its leader."""
+def _overlaps(
+    texts: Sequence[bytes | str | None], leaders: _Indices, members: _Indices
+) -> tuple[NDArray[np.float64], _Indices]:
+    """Jaccard similarity of the sets of runs of each member and its leader, and how many runs both have together."""
     chosen, place = np.unique(np.concatenate([leaders, members]), return_inverse=True)
     first, second = place[: leaders.size], place[leaders.size :]
     runs, sizes = _runs([_as_str(texts[index]) for index in chosen.tolist()])
@@ -153,8 +175,8 @@ def _overlaps(texts: Sequence[bytes | str | None], leaders: _Indices, members: _
     looked_up = _owned(runs[positions], np.repeat(first, wanted))
     hits = keys[np.minimum(np.searchsorted(keys, looked_up), keys.size - 1)] == looked_up
     both = np.add.reduceat(hits, starts, dtype=np.int64)
-    overlaps: NDArray[np.float64] = both / (counts[first] + wanted - both)
-    return overlaps
+    together = counts[first] + wanted - both
+    return both / together, together
 
 
 def _owned(runs: _Hashes, owners: _Indices) -> _Hashes:
@@ -162,7 +184,7 @@ def _owned(runs: _Hashes, owners: _Indices) -> _Hashes:
 
 
 def _signatures(texts: Sequence[bytes | str | None]) -> tuple[NDArray[np.uint32], _Indices]:
-    """MinHash of each text (n, 48), and the indices of the texts that have a token."""
+    """MinHash of each text (n, 72), and the indices of the texts that have a token."""
     signatures = np.zeros((len(texts), _BANDS * _ROWS), np.uint32)
     factors = np.random.default_rng(0).integers(0, 1 << 32, (2, _BANDS * _ROWS), np.uint32)
     factors[0] |= 1

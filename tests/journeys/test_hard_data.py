@@ -22,7 +22,7 @@ from noria.contracts import SPLITS, Silent
 
 NORIA = (sys.executable, "-c", "from noria.cli import main; main()")
 GIB = 2**30
-PHOTOS = 80  # of each of two flowers
+PHOTOS = 50  # of each of two flowers
 
 
 @pytest.fixture(scope="module")

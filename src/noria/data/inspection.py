@@ -101,7 +101,9 @@ class InspectionCache:
     def get(self, scope: str, sha256: str) -> Inspected | None:
         """Return the outcome for a file, or None where there is none that can be trusted."""
         key = bytes.fromhex(sha256)
-        value = self._store.get_many(scope, [key]).get(key)
+        with self._lock:
+            value = self._new.get(scope, {}).get(key)
+        value = value or self._store.get_many(scope, [key]).get(key)
         if value is None:
             return None
         told, _, sketch = value.partition(b"\n")  # JSON has none

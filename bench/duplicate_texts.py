@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 import re
 import string
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -20,8 +19,8 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from _harness import Kept, Row, mean, noria_command, parser, publish, run_child, scratch_folder, table
+from _planted import judged, precision, recall
 from _texts import imdb, write_table
-from noria.data.duplicates import join_pairs
 
 TEXTS = 3000  # before copies are planted
 COSINE = 0.8  # from which TF-IDF finds two texts alike
@@ -96,7 +95,6 @@ def _measured(seed: int, count: int) -> dict[str, Any]:
             kind, grade = jobs[number % len(jobs)]
             change, grades = KINDS[kind]
             planted[len(rows) + number] = (f"{kind}|{grade}", place)
-        originals = len(rows)
         for what, place in planted.values():
             kind, _, grade = what.partition("|")
             change, grades = KINDS[kind]
@@ -104,7 +102,7 @@ def _measured(seed: int, count: int) -> dict[str, Any]:
         told: dict[str, Any] = {"alike_before": {side: len(pairs) for side, pairs in alike.items()}}
         for side, find in SIDES.items():
             pairs, seconds = find(rows, scratch / side)
-            told[side] = {**_judged(pairs, planted, originals), "seconds": seconds}
+            told[side] = {**judged(pairs, planted), "seconds": seconds}
     return told
 
 
@@ -136,26 +134,13 @@ def _by_cosine(rows: list[Row], _: Path) -> tuple[list[tuple[int, int]], float]:
 SIDES = {"noria": _by_noria, "cosine": _by_cosine}
 
 
-def _judged(pairs: list[tuple[int, int]], planted: dict[int, tuple[str, int]], originals: int) -> dict[str, Any]:
-    groups = join_pairs(pairs, originals + len(planted))
-    found: defaultdict[str, list[bool]] = defaultdict(list)
-    for place, (kind, source) in planted.items():
-        found[kind].append(groups[place] == groups[source])
-    origin = [planted[place][1] if place in planted else place for place in range(originals + len(planted))]
-    return {
-        "found": {kind: [sum(ones), len(ones)] for kind, ones in found.items()},
-        "pairs": len(pairs),
-        "wrong_pairs": sum(origin[one] != origin[other] for one, other in pairs),
-    }
-
-
 def _body(runs: list[dict[str, Any]], count: int) -> str:
     rows = []
     for kind, (_, grades) in KINDS.items():
-        rows += [[kind, grade, *(_recall(side, [f"{kind}|{grade}"], runs) for side in SIDES)] for grade in grades]
+        rows += [[kind, grade, *(recall(side, [f"{kind}|{grade}"], runs) for side in SIDES)] for grade in grades]
     everything = list(runs[0]["noria"]["found"])
-    rows.append(["**all**", "", *(f"**{_recall(side, everything, runs)}**" for side in SIDES)])
-    rows.append(["precision of pairs", "", *(_precision(side, runs) for side in SIDES)])
+    rows.append(["**all**", "", *(f"**{recall(side, everything, runs)}**" for side in SIDES)])
+    rows.append(["precision of pairs", "", *(precision(side, runs) for side in SIDES)])
     rows.append(["seconds", "", *(f"{mean([run[side]['seconds'] for run in runs]):.1f}" for side in SIDES)])
     before = ", ".join(f"{side} {[run['alike_before'][side] for run in runs]}" for side in SIDES)
     header = ["planted", "how", "`noria check`", f"TF-IDF, cosine of {np.round(COSINE, 2)}"]
@@ -165,16 +150,6 @@ def _body(runs: list[dict[str, Any]], count: int) -> str:
         "plants copies of two thirds of them. Precision: pairs of one original among all pairs found. "
         "Aim: recall 0.95 at precision 0.98."
     )
-
-
-def _recall(side: str, kinds: list[str], runs: list[dict[str, Any]]) -> str:
-    found, planted = (sum(run[side]["found"][kind][place] for run in runs for kind in kinds) for place in (0, 1))
-    return f"{found / planted:.3f} ({found} of {planted})"
-
-
-def _precision(side: str, runs: list[dict[str, Any]]) -> str:
-    pairs, wrong = (sum(run[side][what] for run in runs) for what in ("pairs", "wrong_pairs"))
-    return f"{1 - wrong / max(pairs, 1):.3f} ({wrong} wrong of {pairs})"
 
 
 if __name__ == "__main__":

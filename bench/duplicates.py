@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import random
 import shutil
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from _harness import SETS, Kept, mean, noria_command, parser, publish, run_child, scratch_folder, table
-from noria.data.duplicates import join_pairs
+from _planted import judged, precision, recall
 
 BITS = 10  # of 64 by which the hashes of copies may differ: the usual choice
 PICTURES = 1000  # of a set, before copies are planted
@@ -98,7 +97,7 @@ def _measured(name: str, seed: int, count: int) -> dict[str, Any]:
         told: dict[str, Any] = {"alike_before": {side: len(pairs) for side, pairs in alike.items()}}
         for side in ("noria", "phash"):
             pairs, seconds = _pairs(side, base, scratch / f"cache {side} again")
-            told[side] = {**_judged(pairs, planted), "seconds": seconds}
+            told[side] = {**judged(pairs, planted), "seconds": seconds}
         return told
 
 
@@ -163,23 +162,6 @@ def _hash_pairs(folder: Path) -> tuple[list[tuple[str, str]], float]:
     return pairs, monotonic() - started
 
 
-def _judged(pairs: list[tuple[str, str]], planted: dict[str, tuple[str, str]]) -> dict[str, Any]:
-    """Return, by kind, how many copies are in a set with their original; and how many pairs are of two originals."""
-    names = sorted({name for pair in pairs for name in pair} | planted.keys() | {one for _, one in planted.values()})
-    index = {name: number for number, name in enumerate(names)}
-    groups = join_pairs([(index[one], index[other]) for one, other in pairs], len(names))
-    found: defaultdict[str, list[bool]] = defaultdict(list)
-    for name, (kind, source) in planted.items():
-        found[kind].append(groups[index[name]] == groups[index[source]])
-    origin = {name: planted[name][1] if name in planted else name for name in names}
-    wrong = sum(origin[one] != origin[other] for one, other in pairs)
-    return {
-        "found": {kind: [sum(ones), len(ones)] for kind, ones in sorted(found.items())},
-        "pairs": len(pairs),
-        "wrong_pairs": wrong,
-    }
-
-
 def _body(figures: dict[str, Any], seeds: int, count: int) -> str:
     parts = []
     for name in ("flowers", "steel"):
@@ -187,7 +169,7 @@ def _body(figures: dict[str, Any], seeds: int, count: int) -> str:
         rows = [_row(kind, runs) for kind in sorted(runs[0]["noria"]["found"], key=_order)]
         totals = [_total(side, runs) for side in ("noria", "phash")]
         rows.append(["**all**", "", *(f"**{total}**" for total in totals)])
-        rows.append(["precision of pairs", "", *(_precision(side, runs) for side in ("noria", "phash"))])
+        rows.append(["precision of pairs", "", *(precision(side, runs) for side in ("noria", "phash"))])
         rows.append(["seconds", "", *(_seconds(side, runs) for side in ("noria", "phash"))])
         before = ", ".join(f"{side} {[run['alike_before'][side] for run in runs]}" for side in ("noria", "phash"))
         parts += [f"## {name}", "", table(["planted", "how", "`noria check`", f"pHash, {BITS} of 64 bits"], rows), "",
@@ -195,7 +177,7 @@ def _body(figures: dict[str, Any], seeds: int, count: int) -> str:
     every = [figures[f"{name} {seed}"] for name in ("flowers", "steel") for seed in range(seeds)]
     totals = [
         ["recall", *(_total(side, every) for side in ("noria", "phash"))],
-        ["precision of pairs", *(_precision(side, every) for side in ("noria", "phash"))],
+        ["precision of pairs", *(precision(side, every) for side in ("noria", "phash"))],
     ]
     parts += ["## Both sets together", "", table(["", "`noria check`", f"pHash, {BITS} of 64 bits"], totals), ""]
     return "\n".join(parts) + (
@@ -213,28 +195,16 @@ def _order(kind: str) -> tuple[int, str]:
 def _row(kind: str, runs: list[dict[str, Any]]) -> list[str]:
     name, _, grade = kind.rpartition(" ")
     if name not in KINDS:
-        return [kind, "", *(_recall(side, kind, runs) for side in ("noria", "phash"))]
-    return [name, KINDS[name][2][int(grade)], *(_recall(side, kind, runs) for side in ("noria", "phash"))]
-
-
-def _recall(side: str, kind: str, runs: list[dict[str, Any]]) -> str:
-    found, planted = (sum(run[side]["found"][kind][place] for run in runs) for place in (0, 1))
-    return f"{found / planted:.3f} ({found} of {planted})"
+        return [kind, "", *(recall(side, [kind], runs) for side in ("noria", "phash"))]
+    return [name, KINDS[name][2][int(grade)], *(recall(side, [kind], runs) for side in ("noria", "phash"))]
 
 
 def _total(side: str, runs: list[dict[str, Any]]) -> str:
-    kinds = runs[0][side]["found"]
-    found, planted = (sum(run[side]["found"][kind][place] for run in runs for kind in kinds) for place in (0, 1))
-    return f"{found / planted:.3f} ({found} of {planted})"
+    return recall(side, runs[0][side]["found"], runs)
 
 
 def _seconds(side: str, runs: list[dict[str, Any]]) -> str:
     return f"{mean([run[side]['seconds'] for run in runs]):.1f}"
-
-
-def _precision(side: str, runs: list[dict[str, Any]]) -> str:
-    pairs, wrong = (sum(run[side][what] for run in runs) for what in ("pairs", "wrong_pairs"))
-    return f"{1 - wrong / max(pairs, 1):.3f} ({wrong} wrong of {pairs})"
 
 
 if __name__ == "__main__":

@@ -57,8 +57,7 @@ def judge(
         with_leaks, without = (scores[1], scores[2]) if leaked else (scores[1], scores[0])
         judged = pair[0][:count] >= 0
         right = [(one[:count].argmax(axis=1) == labels[:count])[judged] for one in (with_leaks, without)]
-        sizes = Counter(units)
-        tied = len(leaked) or sum(size for size in sizes.values() if size > 1)
+        tied = len(leaked) or _tied(units)
         found.append(_cost(right, np.asarray(units)[judged], tied, given=bool(leaked)))
     return found
 
@@ -76,9 +75,12 @@ def _as_given(examples: Sequence[Example], leaked: int) -> list[Folds]:
 
 def _as_if_untied(units: Sequence[int], labels: Indices) -> list[Folds]:
     """Deal out each example by itself, where enough of them are tied."""
-    sizes = np.bincount(np.unique(np.asarray(units), return_inverse=True)[1])
-    tied = int(sizes[sizes > 1].sum())
-    return [folds_of(range(len(labels)), labels)] if tied >= _WORTH_TELLING * len(labels) else []
+    return [folds_of(range(len(labels)), labels)] if _tied(units) >= _WORTH_TELLING * len(labels) else []
+
+
+def _tied(units: Sequence[int]) -> int:
+    """Return how many are in a unit with others."""
+    return sum(size for size in Counter(units).values() if size > 1)
 
 
 def _cost(right: Sequence[NDArray[np.bool_]], units: Indices, tied: int, *, given: bool) -> Finding:

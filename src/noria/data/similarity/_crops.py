@@ -225,17 +225,28 @@ def _normal(values: Float) -> Float:
 
 def _cut(wholes: Float, windows: Windows, side: int) -> Float:
     """Return (p, side, side): what lies in each window, between pixels by straight lines."""
-    count, rows, columns = wholes.shape
-    steps = (np.arange(2 * side, dtype=np.float32) + 0.5) / (2 * side) - 0.5
-    y = np.clip(windows.middle_y[:, None] + steps * windows.height[:, None] - 0.5, 0, rows - 1)
-    x = np.clip(windows.middle_x[:, None] + steps * windows.width[:, None] - 0.5, 0, columns - 1)
-    top, left = np.minimum(y.astype(np.int64), rows - 2), np.minimum(x.astype(np.int64), columns - 2)
-    down, right = (y - top)[:, :, None].astype(np.float32), (x - left)[:, None, :].astype(np.float32)
-    owner, top, left = np.arange(count)[:, None, None], top[:, :, None], left[:, None, :]
-    upper = wholes[owner, top, left] * (1 - right) + wholes[owner, top, left + 1] * right
-    lower = wholes[owner, top + 1, left] * (1 - right) + wholes[owner, top + 1, left + 1] * right
-    found = upper * (1 - down) + lower * down
-    return np.asarray(found.reshape(count, side, 2, side, 2).mean(axis=(2, 4)), np.float32)
+    rows, columns = wholes.shape[1:]
+    down = _interpolating(windows.middle_y, windows.height, side, rows)
+    right = _interpolating(windows.middle_x, windows.width, side, columns)
+    return np.asarray(down @ (wholes @ right.transpose(0, 2, 1)), np.float32)
+
+
+def _interpolating(middle: Float, length: Float, side: int, size: int) -> Float:
+    """Return (p, side, size): which share each of `size` pixels has in each of `side` points of a window.
+
+    A point is the mean of two, half a step apart.
+    """
+    steps = (np.arange(2 * side, dtype=np.float32) + np.float32(0.5)) / np.float32(2 * side) - np.float32(0.5)
+    at = np.clip(middle[:, None] + steps * length[:, None] - np.float32(0.5), 0, size - 1)
+    lower = np.minimum(at.astype(np.int64), size - 2)
+    upper_share = (at - lower).astype(np.float32) / 2
+    shares = np.zeros((len(at) * side, size), np.float32)
+    point = np.arange(len(shares))
+    for half in (0, 1):  # in each a point has two pixels of its own, so that none is added to twice
+        pixel, upper = lower[:, half::2].ravel(), upper_share[:, half::2].ravel()
+        shares[point, pixel] += np.float32(0.5) - upper
+        shares[point, pixel + 1] += upper
+    return shares.reshape(len(at), side, size)
 
 
 def _resized(grey: NDArray[np.generic], height: int, width: int) -> Float:

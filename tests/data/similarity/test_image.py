@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from noria.data.duplicates import join_pairs
@@ -71,6 +72,17 @@ def framed(picture: Image.Image) -> Image.Image:
     return made
 
 
+def colours(pictures: list[Image.Image]) -> NDArray[np.float32]:
+    """Means of colour over a coarse grid stand in for a network: a part of a picture has colours like the whole."""
+    return np.stack([np.asarray(one.resize((2, 2), Image.Resampling.BOX), np.float32).ravel() for one in pictures])
+
+
+def cut(picture: Image.Image, left: float, top: float, side: float) -> Image.Image:
+    """Return what begins at shares of the width and height, and is a share of both."""
+    (width, height), right, bottom = picture.size, left + side, top + side
+    return picture.crop(tuple(map(round, (left * width, top * height, right * width, bottom * height))))
+
+
 @pytest.mark.parametrize("change", [resized, mirrored, watermarked, brightened, recompressed])
 def test_each_kind_of_copy_is_found_and_nothing_else(
     flowers: list[Image.Image], change: Callable[[Image.Image], Image.Image]
@@ -82,13 +94,35 @@ def test_each_kind_of_copy_is_found_and_nothing_else(
 
 def test_parts_are_found_where_there_are_features(flowers: list[Image.Image]) -> None:
     pictures = [*flowers, *(cropped(one) for one in flowers[:COPIES])]
-    # Means of colour over a coarse grid stand in for a network: a part of a picture has colours like the whole.
-    vectors = np.stack([np.asarray(one.resize((2, 2), Image.Resampling.BOX), np.float32).ravel() for one in pictures])
+    vectors = colours(pictures)
     sketches = [sketch(one) for one in pictures]
     assert near_pairs(sketches) == []
     found = {(first, second) for first, second, _ in near_pairs(sketches, lambda: vectors)}
     assert found <= {(number, PHOTOS + number) for number in range(COPIES)}
     assert len(found) > COPIES / 2
+
+
+def test_two_cuts_that_overlap_are_found_without_the_photo_itself(flowers: list[Image.Image]) -> None:
+    cuts = [cut(one, *corner, 0.9) for corner in ((0, 0), (0.1, 0.1)) for one in flowers[:COPIES]]
+    pictures = [*cuts, *flowers[COPIES:]]
+    found = {
+        (first, second) for first, second, _ in near_pairs([sketch(one) for one in pictures], lambda: colours(pictures))
+    }
+    assert found <= {(number, COPIES + number) for number in range(COPIES)}
+    assert len(found) > COPIES / 2
+
+
+def test_all_cuts_of_a_photo_are_one_group_however_many_there_are(flowers: list[Image.Image]) -> None:
+    drawn, photos, each = np.random.default_rng(0), 8, 25
+    owners = np.repeat(np.arange(photos), each)
+    cuts = [cut(flowers[owner], *drawn.uniform(0, 0.15, 2), 0.85) for owner in owners]
+    cuts = [mirrored(one) if number % 2 else one for number, one in enumerate(cuts)]
+    pictures = [*cuts, *flowers[photos:]]
+    groups = np.array(
+        join_pairs(near_pairs([sketch(one) for one in pictures], lambda: colours(pictures)), len(pictures))
+    )
+    assert len(set(groups[: len(cuts)])) <= photos + 2  # at most two cuts on their own
+    assert all(len(set(owners[groups[: len(cuts)] == group])) == 1 for group in set(groups[: len(cuts)]))
 
 
 def test_different_photos_in_the_same_frame_are_not_alike(flowers: list[Image.Image]) -> None:

@@ -1,7 +1,8 @@
-"""Which picture is a part of which: pairs of grey copies -> how alike the one is to the best window in the other.
+"""Which picture is a part of which, or overlaps it: pairs of grey copies -> how alike they are where they do.
 
 A window is searched by cross-correlation at several scales, straight and mirrored, then moved and resized in small
-steps. A part keeps its pixels' aspect, so the two pictures' aspects say how wide a window of a given height is.
+steps. A part keeps its pixels' aspect, so the two pictures' aspects say how wide a window of a given height is. It may
+reach out of the whole: then the two are cuts of one scene, and what both show is compared.
 Source of the search: Lewis, "Fast template matching", Vision Interface 1995.
 """
 
@@ -20,9 +21,13 @@ from noria.ordered import default_threads, ordered_map
 LIKELY = 0.5  # correlation of the first search below which a pair is let be
 _BEFORE, _AFTER = 0.7, 0.9  # shares of the threshold: the same, before a window is fitted and after the first steps
 _FIELD = 32  # pixels a side in the first search
-_SIZES = (30, 28, 26, 23, 20, 18, 16)  # of the part in the field: it is half as long as the whole, or longer
+_SIZES = (32, 30, 28, 26, 23, 20, 18, 16)  # of the part in the field: it is half as long as the whole, or longer
+_BEYOND = 6  # pixels of the field that a part may reach out of the whole: two cuts of one photo overlap
+_BED = _FIELD + 2 * _BEYOND
 _SMALLEST = 10
 _LEAST = 0.5  # of the whole's sides that a window has; smaller ones look like too many parts of other pictures
+_NEVER = 2.0  # more than a correlation can be
+_OUTSIDE = 1.5  # pixels of the grey copy that a part may reach out of the whole by imprecision
 _ASPECT_STEP = 0.08  # aspects are taken as equal within it; a logarithm
 _FINE = 24  # pixels a side on which a window is moved about
 _MOVES = (1.5, 0.75, 0.4)  # pixels of the grey copy
@@ -54,13 +59,14 @@ def likeness(
 ) -> tuple[Float, Pairs]:
     """Return (p,): how alike one of each pair is to its window in the other, from 0; and the pairs as (whole, part).
 
-    It is 0 where `threshold` is far off, or where the window is less than half as high or wide as the whole.
+    It is 0 below `threshold`, or where the window is less than half as high or wide as the whole.
     """
-    least = max(LIKELY, _BEFORE * threshold, _by_nature(grey, aspects) if len(pairs) > _MANY * _DRAWN else 0.0)
+    usual = _by_nature(grey, aspects, min(_DRAWN, len(pairs)))
+    least = max(LIKELY, _BEFORE * threshold, usual.inside if len(pairs) > _MANY * _DRAWN else 0.0)
     pieces = (pairs[start : start + _AT_ONCE] for start in range(0, len(pairs), _AT_ONCE))
     found = list(
         ordered_map(
-            lambda some: _likeness(grey, aspects, some, looks, least, _AFTER * threshold),
+            lambda some: _likeness(grey, aspects, some, looks, usual.handicap, least, threshold),
             pieces, threads=default_threads(),
         )
     )  # fmt: skip
@@ -68,43 +74,77 @@ def likeness(
     return scores, np.concatenate([np.zeros((0, 2), np.int64), *(ordered for _, ordered in found)])
 
 
-def _by_nature(grey: Grey, aspects: NDArray[np.float64]) -> float:
-    """Return what the best windows of most pairs of this dataset come to: cells, wires and seams are everywhere."""
-    drawn = np.random.default_rng(_SEED).integers(0, len(grey), (_DRAWN, 2))
-    windows, _ = _in_better_order(grey, aspects, drawn[drawn[:, 0] != drawn[:, 1]])
-    return float(np.quantile(windows.score, _MOST))
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """What the best windows of most pairs of a dataset come to: cells, wires and seams are everywhere."""
+
+    inside: float
+    anywhere: float
+
+    @property
+    def handicap(self) -> float:
+        """How much better a window has to be that reaches out of the whole."""
+        return max(self.anywhere - self.inside, 0.0)
+
+
+def _by_nature(grey: Grey, aspects: NDArray[np.float64], count: int) -> _Usual:
+    drawn = np.random.default_rng(_SEED).integers(0, len(grey), (count, 2))
+    pairs = drawn[drawn[:, 0] != drawn[:, 1]]
+    if not len(pairs):
+        return _Usual(0.0, 0.0)
+    best = [_in_better_order(grey, aspects, pairs, handicap)[0].score for handicap in (_NEVER, 0.0)]
+    return _Usual(*(float(np.quantile(scores, _MOST)) for scores in best))
 
 
 def _likeness(
-    grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, looks: Looks, before: float, after: float
+    grey: Grey,
+    aspects: NDArray[np.float64],
+    pairs: Pairs,
+    looks: Looks,
+    handicap: float,
+    before: float,
+    threshold: float,
 ) -> tuple[Float, Pairs]:
     scores = np.zeros(len(pairs), np.float32)
-    windows, pairs = _in_better_order(grey, aspects, pairs)
+    windows, pairs = _in_better_order(grey, aspects, pairs, handicap)
     left = np.arange(len(pairs))
-    for moves, least in ((_MOVES[:1], before), (_MOVES[1:], max(LIKELY, after))):
+    for moves, least in ((_MOVES[:1], before), (_MOVES[1:], max(LIKELY, _AFTER * threshold))):
         good = np.flatnonzero(windows.score > least)
         if not good.size:
             return scores, pairs
         left = left[good]
         windows = fitted(grey, pairs[left], windows.of(good), moves)
     large = np.minimum(windows.height, windows.width) >= _LEAST * SKETCH_SIDE
-    scores[left] = np.where(large, np.maximum(_verdict(grey, pairs[left], windows, looks), 0), 0)
+    found = _verdict(grey, pairs[left], windows, looks)
+    scores[left] = np.where(large & (found >= _least(windows, threshold)), found, 0)
     return scores, pairs
 
 
-def _in_better_order(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs) -> tuple[Windows, Pairs]:
+def _least(windows: Windows, threshold: float) -> Float:
+    """Return (p,): what a pair has to reach; more where it only overlaps: neither is a part of the other."""
+    ends = [
+        (at - long / 2, at + long / 2 - SKETCH_SIDE)
+        for at, long in ((windows.middle_y, windows.height), (windows.middle_x, windows.width))
+    ]
+    reach = np.max([(-start, end) for start, end in ends], axis=(0, 1))
+    smaller = np.minimum(windows.height, windows.width) < SKETCH_SIDE - _OUTSIDE
+    return np.where((reach < _OUTSIDE) & smaller, threshold, (1 + threshold) / 2).astype(np.float32)
+
+
+def _in_better_order(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, handicap: float) -> tuple[Windows, Pairs]:
     """Return the best windows, and the pairs such that the first is the whole and the second the part."""
     ways = (pairs, pairs[:, ::-1])
-    one, other = (search(grey, aspects, way) for way in ways)
+    one, other = (search(grey, aspects, way, handicap) for way in ways)
     turn = other.score > one.score
     fields = (np.where(turn, getattr(other, name), getattr(one, name)) for name in Windows.__slots__)
     return Windows(*fields), np.where(turn[:, None], ways[1], ways[0])
 
 
-def search(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs) -> Windows:
-    """Return the best window of each pair on a coarse grid."""
+def search(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, handicap: float) -> Windows:
+    """Return the best window of each pair on a coarse grid; one that reaches out of the whole scores `handicap` less."""
     wholes, whole_of = np.unique(pairs[:, 0], return_inverse=True)
-    field = measured_locally(_resized(grey[wholes], _FIELD, _FIELD))
+    inside = measured_locally(_resized(grey[wholes], _FIELD, _FIELD))
+    field = np.pad(inside, ((0, 0), (_BEYOND, _BEYOND), (_BEYOND, _BEYOND)))
     spectra = np.fft.rfft2(field)
     energy = np.pad(field * field, ((0, 0), (1, 0), (1, 0))).cumsum(axis=1).cumsum(axis=2)
     best = _nowhere(len(pairs))
@@ -116,7 +156,7 @@ def search(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs) -> Windows:
             small = _resized(parts, height, width)
             for mirrored in (False, True):
                 part = measured_locally(small[:, :, ::-1] if mirrored else small)
-                found = _correlated(part, spectra, energy, whole_of[members])
+                found = _correlated(part, spectra, energy, whole_of[members], handicap)
                 _keep_best(best, members, found, (height, width), mirrored)
     return best
 
@@ -159,19 +199,26 @@ def _shapes(ratio: float) -> list[tuple[int, int]]:
 
 
 def _correlated(
-    part: Float, spectra: NDArray[np.complexfloating], energy: Float, whole_of: NDArray[np.int64]
+    part: Float,
+    spectra: NDArray[np.complexfloating],
+    energy: Float,
+    whole_of: NDArray[np.int64],
+    handicap: float,
 ) -> tuple[Float, NDArray[np.int64], NDArray[np.int64]]:
     """Return the highest correlation of each part with a window of its whole, and the window's row and column."""
     height, width = part.shape[1:]
     part = part - part.mean(axis=(1, 2), keepdims=True)
     length = np.sqrt(np.einsum("phw,phw->p", part, part))
-    product = np.fft.irfft2(spectra[whole_of] * np.conj(np.fft.rfft2(part, s=(_FIELD, _FIELD))), s=(_FIELD, _FIELD))
-    rows, columns = _FIELD - height + 1, _FIELD - width + 1
+    product = np.fft.irfft2(spectra[whole_of] * np.conj(np.fft.rfft2(part, s=(_BED, _BED))), s=(_BED, _BED))
+    rows, columns = _BED - height + 1, _BED - width + 1
     sums = energy[whole_of]
-    inside = sums[:, height:, width:] - sums[:, :-height, width:] - sums[:, height:, :-width]
-    inside = inside + sums[:, :-height, :-width]
-    scores = product[:, :rows, :columns] / (length[:, None, None] * np.sqrt(np.maximum(inside, 1e-3)) + 1e-6)
-    flat = scores.reshape(len(part), -1)
+    within = sums[:, height:, width:] - sums[:, :-height, width:] - sums[:, height:, :-width]
+    within = within + sums[:, :-height, :-width]
+    scores = product[:, :rows, :columns] / (length[:, None, None] * np.sqrt(np.maximum(within, 1e-3)) + 1e-6)
+    inside = np.zeros((rows, columns), np.bool_)
+    if min(height, width) < _FIELD:  # else it is no part
+        inside[_BEYOND : rows - _BEYOND, _BEYOND : columns - _BEYOND] = True
+    flat = np.where(inside, scores, scores - np.float32(handicap)).reshape(len(part), -1)
     place = flat.argmax(axis=1)
     return flat[np.arange(len(flat)), place].astype(np.float32), place // columns, place % columns
 
@@ -187,8 +234,8 @@ def _keep_best(
     better = score > best.score[members]
     chosen, scale, (height, width) = members[better], SKETCH_SIDE / _FIELD, shape
     best.score[chosen] = score[better]
-    best.middle_y[chosen] = (row[better] + height / 2) * scale
-    best.middle_x[chosen] = (column[better] + width / 2) * scale
+    best.middle_y[chosen] = (row[better] - _BEYOND + height / 2) * scale
+    best.middle_x[chosen] = (column[better] - _BEYOND + width / 2) * scale
     best.height[chosen], best.width[chosen] = height * scale, width * scale
     best.mirrored[chosen] = mirrored
 
@@ -199,18 +246,33 @@ def _agreement(wholes: Float, windows: Windows, wanted: Float) -> Float:
 
 
 def _verdict(grey: Grey, pairs: Pairs, windows: Windows, looks: Looks) -> Float:
-    """How alike window and part look, the part as blurred as the window is."""
-    cut = _cut(grey[pairs[:, 0]].astype(np.float32), windows, SKETCH_SIDE)
+    """How alike the two look where they overlap, the part as blurred as the window is."""
+    there, here = _overlap(windows)
+    cut = _cut(grey[pairs[:, 0]].astype(np.float32), there, SKETCH_SIDE)
     part = _turned(grey[pairs[:, 1]], windows.mirrored).astype(np.float32)
-    sizes = np.clip(np.round((windows.height + windows.width) / 2), _SMALLEST, SKETCH_SIDE).astype(np.int64)
+    seen = np.empty_like(cut)
+    sizes = np.clip(np.round((there.height + there.width) / 2), _SMALLEST, SKETCH_SIDE).astype(np.int64)
     for size in np.unique(sizes):
         some = np.flatnonzero(sizes == size)
-        small = _resized(part[some], size, size)
+        small = _cut(part[some], here.of(some), size)
         whole = np.full(len(some), size, np.float32)
         middle = np.asarray(whole / 2, np.float32)
         everything = Windows(whole, middle, middle, whole, whole, windows.mirrored[some])
-        part[some] = _cut(small, everything, SKETCH_SIDE)
-    return looks.between(cut, part)
+        seen[some] = _cut(small, everything, SKETCH_SIDE)
+    return looks.between(cut, seen)
+
+
+def _overlap(windows: Windows) -> tuple[Windows, Windows]:
+    """Return where each window overlaps the frame of the whole; in the whole, and in the part."""
+    there, here = windows.of(np.arange(len(windows.score))), windows.of(np.arange(len(windows.score)))
+    for middle, length in (("middle_y", "height"), ("middle_x", "width")):
+        at, long = getattr(windows, middle), getattr(windows, length)
+        start, end = np.maximum(at - long / 2, 0), np.minimum(at + long / 2, SKETCH_SIDE)
+        setattr(there, middle, (start + end) / 2)
+        setattr(there, length, end - start)
+        setattr(here, middle, ((start + end) / 2 - (at - long / 2)) * SKETCH_SIDE / long)
+        setattr(here, length, (end - start) * SKETCH_SIDE / long)
+    return there, here
 
 
 def _turned(parts: Grey, mirrored: NDArray[np.bool_]) -> Grey:

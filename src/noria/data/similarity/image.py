@@ -51,9 +51,10 @@ def near_pairs(sketches: Sequence[bytes], features: Callable[[], Vectors | None]
     found = _same_frame(looks, min(among * max(THRESHOLD, higher), _HIGHEST))
     vectors = features()
     if vectors is not None:
-        known = {(first, second) for first, second, _ in found}
-        pairs = np.array([pair for pair in _near_in_features(vectors) if pair not in known], np.int64).reshape(-1, 2)
-        found += _parts(grey, aspects, pairs, looks, min(among * max(PART_THRESHOLD, higher), 0.8), found)
+        codes = _whitening.fit(vectors[spread_over(len(vectors), _SAMPLE)]).codes(vectors)
+        index, least = Neighbours(codes), min(among * max(PART_THRESHOLD, higher), 0.8)
+        for near in (_nearest, _between_groups):
+            found += _parts(grey, aspects, near(index, codes, found), looks, least, found)
     return found
 
 
@@ -128,12 +129,35 @@ def _of_one_whole(found: Sequence[Pair], same_frame: Sequence[Pair], count: int)
     return kept
 
 
-def _near_in_features(vectors: Vectors) -> list[tuple[int, int]]:
-    whitening = _whitening.fit(vectors[spread_over(len(vectors), _SAMPLE)])
-    codes = whitening.codes(vectors)
-    pairs = candidate_pairs(Neighbours(codes), codes, _NEAREST_FEATURES)
-    near = _likely(pairs, codes, codes, _LIKELY)
-    return [(first, second) for first, second in near.tolist()]
+def _nearest(index: Neighbours, codes: Vectors, found: Sequence[Pair]) -> Pairs:
+    """Return the pairs whose features are nearest, without those that are `found`."""
+    pairs = _likely(candidate_pairs(index, codes, _NEAREST_FEATURES), codes, codes, _LIKELY)
+    known = {(first, second) for first, second, _ in found}
+    return np.array([pair for pair in map(tuple, pairs.tolist()) if pair not in known], np.int64).reshape(-1, 2)
+
+
+def _between_groups(index: Neighbours, codes: Vectors, found: Sequence[Pair]) -> Pairs:
+    """Return the nearest pairs of each two groups: of many copies the nearest few are copies of one another, and a
+    group that was found from them alone could be a part of the true one.
+    """
+    groups = Sets(len(codes))
+    for one, other, _ in found:
+        groups.join(one, other)
+    of = np.array([groups.first_of(place) for place in range(len(codes))], np.int64)
+    crowded = np.flatnonzero(np.bincount(of, minlength=len(of))[of] > _NEAREST_FEATURES)
+    if not crowded.size:
+        return np.zeros((0, 2), np.int64)
+    near = index.of(codes[crowded], _MANY + 1)
+    pairs = np.stack([np.repeat(crowded, near.shape[1]), near.ravel()], axis=1)
+    pairs = np.unique(np.sort(pairs[of[pairs[:, 0]] != of[pairs[:, 1]]], axis=1), axis=0)
+    pairs = _likely(pairs, codes, codes, _LIKELY)
+    nearness = _products(codes, pairs[:, 0], codes, pairs[:, 1])
+    between = np.sort(of[pairs], axis=1)
+    order = np.lexsort((-nearness, between[:, 1], between[:, 0]))
+    # A pair is the first of its two groups, the second, ...: how far it comes after the one that begins them.
+    begins = np.flatnonzero(np.any(np.diff(between[order], axis=0, prepend=-1), axis=1))
+    rank = np.arange(len(order)) - np.repeat(begins, np.diff(begins, append=len(order)))
+    return np.asarray(pairs[order[rank < _NEAREST_FEATURES]], np.int64)
 
 
 def _above(pairs: Pairs, likeness: Vectors, threshold: float) -> list[Pair]:

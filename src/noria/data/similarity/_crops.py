@@ -141,7 +141,7 @@ def _in_better_order(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, han
 
 
 def search(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, handicap: float) -> Windows:
-    """Return the best window of each pair on a coarse grid; one that reaches out of the whole scores `handicap` less."""
+    """Return the best window of each pair on a coarse grid; what reaches out of the whole scores `handicap` less."""
     wholes, whole_of = np.unique(pairs[:, 0], return_inverse=True)
     inside = measured_locally(_resized(grey[wholes], _FIELD, _FIELD))
     field = np.pad(inside, ((0, 0), (_BEYOND, _BEYOND), (_BEYOND, _BEYOND)))

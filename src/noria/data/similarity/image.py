@@ -30,6 +30,7 @@ _CHANCE = 0.001
 _FEW = 1000  # pictures: the thresholds hold among so many, and rise where there are more
 _NEAREST, _NEAREST_FEATURES, _MANY = 5, 3, 40  # neighbours that are looked at; and of who has as many near copies
 _LIKELY = 0.25  # cosine of codes below which a pair is not looked at
+_LOOKED_AT = 600  # pictures
 _SURE, _ABOUT = 0.8, 0.15  # codes have the coarse part only: how far below the verdict's threshold they may be
 _SAMPLE = 2400  # features that their whitening is made from
 
@@ -131,9 +132,16 @@ def _of_one_whole(found: Sequence[Pair], same_frame: Sequence[Pair], count: int)
 
 def _nearest(index: Neighbours, codes: Vectors, found: Sequence[Pair]) -> Pairs:
     """Return the pairs whose features are nearest, without those that are `found`."""
-    pairs = _likely(candidate_pairs(index, codes, _NEAREST_FEATURES), codes, codes, _LIKELY)
+    pairs = _likely(candidate_pairs(index, codes, _NEAREST_FEATURES), codes, codes, _least(codes))
     known = {(first, second) for first, second, _ in found}
     return np.array([pair for pair in map(tuple, pairs.tolist()) if pair not in known], np.int64).reshape(-1, 2)
+
+
+def _least(codes: Vectors) -> float:
+    """Return the cosine of features from which a pair is looked at: of few pictures, whose copies may make up much of
+    what they have in common, all that are nearest.
+    """
+    return _LIKELY if len(codes) > _LOOKED_AT else -1.0
 
 
 def _between_groups(index: Neighbours, codes: Vectors, found: Sequence[Pair]) -> Pairs:
@@ -150,7 +158,7 @@ def _between_groups(index: Neighbours, codes: Vectors, found: Sequence[Pair]) ->
     near = index.of(codes[crowded], _MANY + 1)
     pairs = np.stack([np.repeat(crowded, near.shape[1]), near.ravel()], axis=1)
     pairs = np.unique(np.sort(pairs[of[pairs[:, 0]] != of[pairs[:, 1]]], axis=1), axis=0)
-    pairs = _likely(pairs, codes, codes, _LIKELY)
+    pairs = _likely(pairs, codes, codes, _least(codes))
     nearness = _products(codes, pairs[:, 0], codes, pairs[:, 1])
     between = np.sort(of[pairs], axis=1)
     order = np.lexsort((-nearness, between[:, 1], between[:, 0]))

@@ -4,6 +4,7 @@ was taken: brightness, contrast, sharpness, camera.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from PIL import ExifTags, Image
 SIDE: Final = 48  # pixels of the grey copy, whatever the picture's aspect
 _MEASURED = 256  # pixels of the longer side of the copy on which sharpness is measured
 _SIZE = struct.Struct("<II")
+_LEVELS: Final = np.arange(256.0)
 
 
 def sketch_of(upright: Image.Image) -> bytes:
@@ -50,12 +52,16 @@ def measured(upright: Image.Image, camera: str) -> Taken:
     """
     scale = min(1.0, _MEASURED / max(upright.size))
     size = max(3, round(upright.width * scale)), max(3, round(upright.height * scale))
-    grey = np.asarray(upright.resize(size, Image.Resampling.BOX, reducing_gap=2.0).convert("L"), np.float32)
-    middle = grey[1:-1, 1:-1]
-    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * middle
-    contrast = float(grey.std())
-    sharpness = float(laplacian.std()) / contrast if contrast > 0 else 0.0
-    return Taken(round(float(grey.mean()), 2), round(contrast, 2), round(sharpness, 4), camera)
+    small = upright.resize(size, Image.Resampling.BOX, reducing_gap=2.0).convert("L")
+    shares = np.array(small.histogram()) / (size[0] * size[1])
+    brightness = float(shares @ _LEVELS)
+    contrast = math.sqrt(float(shares @ (_LEVELS - brightness) ** 2))
+    grey = np.asarray(small).astype(np.int16)
+    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
+    edges = laplacian.astype(np.float32).ravel()
+    edges -= edges.mean()
+    sharpness = math.sqrt(float(edges @ edges) / edges.size) / contrast if contrast > 0 else 0.0
+    return Taken(round(brightness, 2), round(contrast, 2), round(sharpness, 4), camera)
 
 
 def camera_of(image: Image.Image) -> str:

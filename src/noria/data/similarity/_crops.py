@@ -8,6 +8,7 @@ Source of the search: Lewis, "Fast template matching", Vision Interface 1995.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,22 +21,38 @@ from noria.ordered import default_threads, ordered_map
 
 LIKELY = 0.5  # correlation of the first search below which a pair is let be
 _BEFORE, _AFTER = 0.7, 0.9  # shares of the threshold: the same, before a window is fitted and after the first steps
-_FIELD = 32  # pixels a side in the first search
-_SIZES = (32, 30, 28, 26, 23, 20, 18, 16)  # of the part in the field: it is half as long as the whole, or longer
-_BEYOND = 6  # pixels of the field that a part may reach out of the whole: two cuts of one photo overlap
-_BED = _FIELD + 2 * _BEYOND
-_SMALLEST = 10
 _LEAST = 0.5  # of the whole's sides that a window has; smaller ones look like too many parts of other pictures
 _NEVER = 2.0  # more than a correlation can be
 _OUTSIDE = 1.5  # pixels of the grey copy that a part may reach out of the whole by imprecision
 _ASPECT_STEP = 0.08  # aspects are taken as equal within it; a logarithm
 _FINE = 24  # pixels a side on which a window is moved about
 _MOVES = (1.5, 0.75, 0.4)  # pixels of the grey copy
+_SMALLEST = 10  # pixels a side of what is compared in the end
 _AT_ONCE = 256
-_DRAWN, _MOST, _SEED = 200, 0.95, 0  # pairs that say what is usual in a dataset, which share of them, how drawn
+_DRAWN, _SEED = 200, 0  # pairs that say what is usual in a dataset, and how they are drawn
+_MOST_ROUGHLY, _MOST = 0.7, 0.95  # which share of them is below what is worth a closer look
 _MANY = 5  # times as many pairs are worth asking
 
 Float = NDArray[np.float32]
+_Found = tuple[Float, NDArray[np.int64], NDArray[np.int64]]  # (p,) scores, and the windows' rows and columns
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """On how many pixels a window is searched."""
+
+    field: int  # a side of the whole
+    beyond: int  # that a part may reach out of it: two cuts of one photo overlap
+    sizes: tuple[int, ...]  # of the part: it is half as long as the whole, or longer
+    smallest: int
+
+    @property
+    def bed(self) -> int:
+        return self.field + 2 * self.beyond
+
+
+ROUGH = Grid(16, 2, (16, 14, 12, 10, 9), 5)
+CLOSER = Grid(32, 6, (32, 30, 28, 26, 23, 20, 18, 16), 10)
 
 
 @dataclass(eq=False, slots=True)
@@ -61,52 +78,54 @@ def likeness(
 
     It is 0 below `threshold`, or where the window is less than half as high or wide as the whole.
     """
-    usual = _by_nature(grey, aspects, min(_DRAWN, len(pairs)))
-    least = max(LIKELY, _BEFORE * threshold, usual.inside if len(pairs) > _MANY * _DRAWN else 0.0)
+    many = len(pairs) > _MANY * _DRAWN
+    roughly = _usual(grey, aspects, ROUGH, _MOST_ROUGHLY) if many else None
+    closely = _usual(grey, aspects, CLOSER, _MOST, min(_DRAWN, len(pairs)))
+    least = max(LIKELY, _BEFORE * threshold, closely.least if many else 0.0)
+
+    def compared(some: Pairs) -> tuple[Float, Pairs]:
+        scores, left = np.zeros(len(some), np.float32), np.arange(len(some))
+        if roughly is not None:
+            windows, _ = _in_better_order(grey, aspects, some, ROUGH, roughly.handicap)
+            left = np.flatnonzero(windows.score > roughly.least)
+        some = some.copy()
+        scores[left], some[left] = _compared(grey, aspects, some[left], looks, closely.handicap, least, threshold)
+        return scores, some
+
     pieces = (pairs[start : start + _AT_ONCE] for start in range(0, len(pairs), _AT_ONCE))
-    found = list(
-        ordered_map(
-            lambda some: _likeness(grey, aspects, some, looks, usual.handicap, least, threshold),
-            pieces, threads=default_threads(),
-        )
-    )  # fmt: skip
+    found = list(ordered_map(compared, pieces, threads=default_threads()))
     scores = np.concatenate([np.zeros(0, np.float32), *(score for score, _ in found)])
     return scores, np.concatenate([np.zeros((0, 2), np.int64), *(ordered for _, ordered in found)])
 
 
 @dataclass(frozen=True, slots=True)
 class _Usual:
-    """What the best windows of most pairs of a dataset come to: cells, wires and seams are everywhere."""
+    """What the best windows of random pairs of a dataset come to: cells, wires and seams are everywhere."""
 
-    inside: float
-    anywhere: float
-
-    @property
-    def handicap(self) -> float:
-        """How much better a window has to be that reaches out of the whole."""
-        return max(self.anywhere - self.inside, 0.0)
+    least: float  # what most of them do not reach
+    handicap: float  # how much better a window has to be that reaches out of the whole
 
 
-def _by_nature(grey: Grey, aspects: NDArray[np.float64], count: int) -> _Usual:
+def _usual(grey: Grey, aspects: NDArray[np.float64], grid: Grid, most: float, count: int = _DRAWN) -> _Usual:
     drawn = np.random.default_rng(_SEED).integers(0, len(grey), (count, 2))
     pairs = drawn[drawn[:, 0] != drawn[:, 1]]
     if not len(pairs):
         return _Usual(0.0, 0.0)
-    best = [_in_better_order(grey, aspects, pairs, handicap)[0].score for handicap in (_NEVER, 0.0)]
-    return _Usual(*(float(np.quantile(scores, _MOST)) for scores in best))
+    inside, anywhere = (
+        float(np.quantile(_in_better_order(grey, aspects, pairs, grid, handicap)[0].score, most))
+        for handicap in (_NEVER, 0.0)
+    )
+    return _Usual(inside, max(anywhere - inside, 0.0))
 
 
-def _likeness(
-    grey: Grey,
-    aspects: NDArray[np.float64],
-    pairs: Pairs,
-    looks: Looks,
-    handicap: float,
-    before: float,
+def _compared(
+    grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, looks: Looks, handicap: float, before: float,
     threshold: float,
-) -> tuple[Float, Pairs]:
+) -> tuple[Float, Pairs]:  # fmt: skip
     scores = np.zeros(len(pairs), np.float32)
-    windows, pairs = _in_better_order(grey, aspects, pairs, handicap)
+    if not len(pairs):
+        return scores, pairs
+    windows, pairs = _in_better_order(grey, aspects, pairs, CLOSER, handicap)
     left = np.arange(len(pairs))
     for moves, least in ((_MOVES[:1], before), (_MOVES[1:], max(LIKELY, _AFTER * threshold))):
         good = np.flatnonzero(windows.score > least)
@@ -131,33 +150,30 @@ def _least(windows: Windows, threshold: float) -> Float:
     return np.where((reach < _OUTSIDE) & smaller, threshold, (1 + threshold) / 2).astype(np.float32)
 
 
-def _in_better_order(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, handicap: float) -> tuple[Windows, Pairs]:
+def _in_better_order(
+    grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, grid: Grid, handicap: float
+) -> tuple[Windows, Pairs]:
     """Return the best windows, and the pairs such that the first is the whole and the second the part."""
     ways = (pairs, pairs[:, ::-1])
-    one, other = (search(grey, aspects, way, handicap) for way in ways)
+    one, other = (search(grey, aspects, way, grid, handicap) for way in ways)
     turn = other.score > one.score
     fields = (np.where(turn, getattr(other, name), getattr(one, name)) for name in Windows.__slots__)
     return Windows(*fields), np.where(turn[:, None], ways[1], ways[0])
 
 
-def search(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, handicap: float) -> Windows:
+def search(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, grid: Grid, handicap: float) -> Windows:
     """Return the best window of each pair on a coarse grid; what reaches out of the whole scores `handicap` less."""
     wholes, whole_of = np.unique(pairs[:, 0], return_inverse=True)
-    inside = measured_locally(_resized(grey[wholes], _FIELD, _FIELD))
-    field = np.pad(inside, ((0, 0), (_BEYOND, _BEYOND), (_BEYOND, _BEYOND)))
-    spectra = np.fft.rfft2(field)
-    energy = np.pad(field * field, ((0, 0), (1, 0), (1, 0))).cumsum(axis=1).cumsum(axis=2)
+    field = _Field(measured_locally(_resized(grey[wholes], grid.field, grid.field)), grid)
     best = _nowhere(len(pairs))
     steps = np.round(np.log(aspects[pairs[:, 1]] / aspects[pairs[:, 0]]) / _ASPECT_STEP).astype(np.int64)
     for step in np.unique(steps):
         members = np.flatnonzero(steps == step)
-        parts = grey[pairs[members, 1]]
-        for height, width in _shapes(float(np.exp(step * _ASPECT_STEP))):
-            small = _resized(parts, height, width)
-            for mirrored in (False, True):
-                part = measured_locally(small[:, :, ::-1] if mirrored else small)
-                found = _correlated(part, spectra, energy, whole_of[members], handicap)
-                _keep_best(best, members, found, (height, width), mirrored)
+        parts = grey[pairs[members, 1]].astype(np.float32)
+        for shape in _shapes(float(np.exp(step * _ASPECT_STEP)), grid):
+            part = measured_locally(_resized(parts, *shape))
+            for mirrored, found in enumerate(field.best(whole_of[members], part, handicap)):
+                _keep_best(best, members, found, shape, bool(mirrored), grid)
     return best
 
 
@@ -192,50 +208,63 @@ def _directions(step: float) -> list[tuple[float, float, float, float]]:
     return [tuple(sign * step * one for one in move) for move in moves for sign in (1, -1)]  # type: ignore[misc]
 
 
-def _shapes(ratio: float) -> list[tuple[int, int]]:
+def _shapes(ratio: float, grid: Grid) -> list[tuple[int, int]]:
     """Return heights and widths in the field of a part whose aspect is `ratio` times that of the whole."""
-    shapes = [(round(size / max(ratio, 1.0)), round(size * min(ratio, 1.0))) for size in _SIZES]
-    return [shape for shape in shapes if min(shape) >= _SMALLEST]
+    shapes = [(round(size / max(ratio, 1.0)), round(size * min(ratio, 1.0))) for size in grid.sizes]
+    return [shape for shape in shapes if min(shape) >= grid.smallest]
 
 
-def _correlated(
-    part: Float,
-    spectra: NDArray[np.complexfloating],
-    energy: Float,
-    whole_of: NDArray[np.int64],
-    handicap: float,
-) -> tuple[Float, NDArray[np.int64], NDArray[np.int64]]:
-    """Return the highest correlation of each part with a window of its whole, and the window's row and column."""
-    height, width = part.shape[1:]
-    part = part - part.mean(axis=(1, 2), keepdims=True)
-    length = np.sqrt(np.einsum("phw,phw->p", part, part))
-    product = np.fft.irfft2(spectra[whole_of] * np.conj(np.fft.rfft2(part, s=(_BED, _BED))), s=(_BED, _BED))
-    rows, columns = _BED - height + 1, _BED - width + 1
-    sums = energy[whole_of]
-    within = sums[:, height:, width:] - sums[:, :-height, width:] - sums[:, height:, :-width]
-    within = within + sums[:, :-height, :-width]
-    scores = product[:, :rows, :columns] / (length[:, None, None] * np.sqrt(np.maximum(within, 1e-3)) + 1e-6)
-    inside = np.zeros((rows, columns), np.bool_)
-    if min(height, width) < _FIELD:  # else it is no part
-        inside[_BEYOND : rows - _BEYOND, _BEYOND : columns - _BEYOND] = True
-    flat = np.where(inside, scores, scores - np.float32(handicap)).reshape(len(part), -1)
-    place = flat.argmax(axis=1)
-    return flat[np.arange(len(flat)), place].astype(np.float32), place // columns, place % columns
+class _Field:
+    """Wholes, measured, in which parts are looked for by correlation."""
+
+    def __init__(self, wholes: Float, grid: Grid) -> None:
+        self._grid = grid
+        field = np.pad(wholes, ((0, 0), (grid.beyond, grid.beyond), (grid.beyond, grid.beyond)))
+        self._spectra = np.fft.rfft2(field)
+        self._energy = np.pad(field * field, ((0, 0), (1, 0), (1, 0))).cumsum(axis=1).cumsum(axis=2)
+
+    def best(self, whole_of: NDArray[np.int64], part: Float, handicap: float) -> Iterator[_Found]:
+        """Return the highest correlation of each part (p, h, w) with a window of its whole; then mirrored."""
+        grid, (height, width) = self._grid, part.shape[1:]
+        part = part - part.mean(axis=(1, 2), keepdims=True)
+        scale = self._lengths(whole_of, height, width)
+        scale *= np.sqrt(np.einsum("phw,phw->p", part, part))[:, None, None]
+        np.divide(1, scale + np.float32(1e-6), out=scale)
+        rows, columns = scale.shape[1:]
+        outside = np.full((rows, columns), handicap, np.float32)
+        if min(height, width) < grid.field:  # else it is no part
+            outside[grid.beyond : rows - grid.beyond, grid.beyond : columns - grid.beyond] = 0
+        wholes, spectrum = self._spectra[whole_of], np.fft.rfft2(part, s=(grid.bed, grid.bed))
+        # The spectrum of the mirror image is this one with the rows' frequencies the other way round, but for a shift.
+        shift = np.exp(2j * np.pi * np.arange(spectrum.shape[2]) * (width - 1) / grid.bed).astype(np.complex64)
+        for turned in (np.conj(spectrum), spectrum[:, -np.arange(grid.bed)] * shift):
+            scores = np.fft.irfft2(wholes * turned, s=(grid.bed, grid.bed))[:, :rows, :columns] * scale
+            flat = (scores - outside).reshape(len(part), -1)
+            place = flat.argmax(axis=1)
+            yield flat[np.arange(len(flat)), place], place // columns, place % columns
+
+    def _lengths(self, whole_of: NDArray[np.int64], height: int, width: int) -> Float:
+        """Return (p, rows, columns): the length of each window, as a vector."""
+        sums = self._energy[whole_of]
+        within = sums[:, height:, width:] - sums[:, :-height, width:] - sums[:, height:, :-width]
+        within += sums[:, :-height, :-width]
+        return np.asarray(np.sqrt(np.maximum(within, 1e-3)), np.float32)
 
 
 def _keep_best(
     best: Windows,
     members: NDArray[np.int64],
-    found: tuple[Float, NDArray[np.int64], NDArray[np.int64]],
+    found: _Found,
     shape: tuple[int, int],
     mirrored: bool,
+    grid: Grid,
 ) -> None:
     score, row, column = found
     better = score > best.score[members]
-    chosen, scale, (height, width) = members[better], SKETCH_SIDE / _FIELD, shape
+    chosen, scale, (height, width) = members[better], SKETCH_SIDE / grid.field, shape
     best.score[chosen] = score[better]
-    best.middle_y[chosen] = (row[better] - _BEYOND + height / 2) * scale
-    best.middle_x[chosen] = (column[better] - _BEYOND + width / 2) * scale
+    best.middle_y[chosen] = (row[better] - grid.beyond + height / 2) * scale
+    best.middle_x[chosen] = (column[better] - grid.beyond + width / 2) * scale
     best.height[chosen], best.width[chosen] = height * scale, width * scale
     best.mirrored[chosen] = mirrored
 

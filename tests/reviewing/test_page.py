@@ -40,6 +40,7 @@ def test_a_set_is_mended_by_keyboard_alone_and_the_next_check_applies_it(
     page = tab(server)
     answered(page, "0 of 5")
     assert (current(page), shown(page)) == ("conflicting labels", "daisy/00.jpg")
+    assert page.locator("#remedy").inner_text() == "Say which is right, or delete the wrong copies."
     page.keyboard.press("k")  # of two copies with two labels one word is enough
     answered(page, "2 of 5")
     page.keyboard.press("Tab")

@@ -90,7 +90,7 @@ class Review:
                         "kind": one.kind,
                         "severity": one.severity,
                         "message": one.message,
-                        "remedy": one.remedy,
+                        "remedy": _without_the_way_here(one.remedy),
                         "examples": one.examples,
                         "suspects": [self._row(suspect) for suspect in one.suspects],
                     }
@@ -273,6 +273,11 @@ def _joined(before: Sequence[Finding], after: Sequence[Finding]) -> tuple[Findin
         judged[finding.kind] = replace(first, suspects=first.suspects + more)
     rest = [one for one in after if one.kind not in judged]
     return ranked([*judged.values(), *rest])
+
+
+def _without_the_way_here(remedy: str) -> str:
+    """Leave out the command that opens the page: whoever reads this is there."""
+    return remedy.replace(" (noria check DATA --page)", "").replace(": noria check DATA --page", "")
 
 
 def _inputs(dataset: Dataset, findings: Iterable[Finding]) -> list[_Shown]:

@@ -117,7 +117,7 @@ def check(
     search = plugins.load("noria.data.similarity", row.SIMILARITY).near_pairs
     places = first_places(seen)
     vectors = vectors_once(listing, seen, places, features)
-    near = pairs_of(listing, seen, places, search, vectors, cache)
+    near = pairs_of(listing, seen, places, search, vectors, cache, progress)
     arrange = partial(_arranged, seen=seen, near=near, split=split, seed=seed, order=columns.order)
     before = arrange(listing, mended=Mended()).examples if mended.changes else None
     listing = _relabelled(listing, mended)

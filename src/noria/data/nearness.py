@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.contracts import Progress
 from noria.data import neighbours, similarity
 from noria.data.cells import Chosen
 from noria.data.features import Wanted
@@ -51,20 +52,21 @@ def pairs_of(
     search: Callable[..., list[Pair]],
     vectors: Vectors,
     memory: InspectionCache | None = None,
+    progress: Progress | None = None,
 ) -> list[Pair]:
     """Return pairs of near duplicates among `places`; of the same inputs from `memory`, where it has them."""
     inputs: Sequence[bytes | None] = [seen[place].sketch or None for place in places]
     if listing.contents is not None:
         inputs = Chosen(listing.contents, places)
     if memory is None or len(places) < 2:
-        found = search(inputs, vectors)
+        found = search(inputs, vectors, progress)
     else:
         key = hashlib.sha256()
         for place in places:
             key.update(bytes.fromhex(seen[place].sha256 or "") + seen[place].sketch)
         scope = f"near pairs {_method(search.__module__)}"
         known = memory.recall(scope, key.digest())
-        found = search(inputs, vectors) if known is None else _unpacked(known)
+        found = search(inputs, vectors, progress) if known is None else _unpacked(known)
         # Of files without vectors it is not remembered: another time there may be some, and more is found.
         if known is None and (listing.contents is not None or vectors() is not None):
             memory.remember(scope, key.digest(), np.array(found, np.float64).tobytes())

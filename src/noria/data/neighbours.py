@@ -6,15 +6,18 @@ few thousand vectors all products take less time than the graph, and miss nothin
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from voyager import Index, Space, StorageDataType
 
+from noria.contracts import Progress, Silent
 from noria.ordered import default_threads
 
 SEED = 1
 EXACT = 6_000  # vectors: up to so many, no graph
-_AT_ONCE = 1024  # queries
+_AT_ONCE = 1024  # vectors, queries
 _EDGES, _WIDTH = 16, 96  # of the graph: neighbours kept for each vector, candidates looked at
 
 Vectors = NDArray[np.float32]
@@ -23,9 +26,12 @@ Vectors = NDArray[np.float32]
 class Neighbours:
     """An index of vectors (n, D)."""
 
-    def __init__(self, vectors: Vectors) -> None:
+    def __init__(self, vectors: Vectors, progress: Progress | None = None, label: str = "neighbours") -> None:
         self._vectors = np.ascontiguousarray(vectors)
-        self._graph = _graph(self._vectors) if len(vectors) > EXACT else None
+        self._graph: Index | None = None
+        if len(vectors) > EXACT:
+            with (progress or Silent()).track(label, len(vectors)) as advance:
+                self._graph = _graph(self._vectors, advance)
 
     def of(self, vectors: Vectors, count: int) -> NDArray[np.int64]:
         """Return (m, k): the indices of the nearest of the index, the nearest first; k is `count`, or all there are."""
@@ -37,12 +43,15 @@ class Neighbours:
         return np.asarray(found, np.int64).reshape(len(vectors), k)
 
 
-def _graph(vectors: Vectors) -> Index:
+def _graph(vectors: Vectors, advance: Callable[[int], None]) -> Index:
     graph = Index(
         Space.InnerProduct, vectors.shape[1], M=_EDGES, ef_construction=_WIDTH, random_seed=SEED,
         max_elements=len(vectors), storage_data_type=StorageDataType.Float32,
     )  # fmt: skip
-    graph.add_items(vectors, num_threads=1)
+    for start in range(0, len(vectors), _AT_ONCE):
+        some = vectors[start : start + _AT_ONCE]
+        graph.add_items(some, num_threads=1)
+        advance(len(some))
     return graph
 
 

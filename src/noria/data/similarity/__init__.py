@@ -1,6 +1,6 @@
 """Shelf: what finds inputs that are nearly the same, which must stay on one side of a split.
 
-A member offers `near_pairs(inputs, features) -> list[Pair]`: verified pairs (first, second,
+A member offers `near_pairs(inputs, features, progress) -> list[Pair]`: verified pairs (first, second,
 likeness from 0 to 1), enough of them to connect each group. `inputs` are what the member looks at: the
 sketch that the input's `inspect` made, or, where
 it makes none, the input's bytes; None stands for an input that lies in a file of its own. `features()` gives vectors

@@ -8,7 +8,7 @@ Source of the search: Lewis, "Fast template matching", Vision Interface 1995.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -72,7 +72,12 @@ class Windows:
 
 
 def likeness(
-    grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, looks: Looks, threshold: float
+    grey: Grey,
+    aspects: NDArray[np.float64],
+    pairs: Pairs,
+    looks: Looks,
+    threshold: float,
+    advance: Callable[[int], None],
 ) -> tuple[Float, Pairs]:
     """Return (p,): how alike one of each pair is to its window in the other, from 0; and the pairs as (whole, part).
 
@@ -93,7 +98,10 @@ def likeness(
         return scores, some
 
     pieces = (pairs[start : start + _AT_ONCE] for start in range(0, len(pairs), _AT_ONCE))
-    found = list(ordered_map(compared, pieces, threads=default_threads()))
+    found = []
+    for one in ordered_map(compared, pieces, threads=default_threads()):
+        found.append(one)
+        advance(len(one[0]))
     scores = np.concatenate([np.zeros(0, np.float32), *(score for score, _ in found)])
     return scores, np.concatenate([np.zeros((0, 2), np.int64), *(ordered for _, ordered in found)])
 

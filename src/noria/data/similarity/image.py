@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.contracts import Progress, Silent
 from noria.data.duplicates import Sets
 from noria.data.neighbours import Neighbours, candidate_pairs
 from noria.data.similarity import _crops, _whitening
@@ -37,25 +38,35 @@ _SAMPLE = 2400  # features that their whitening is made from
 Pair = tuple[int, int, float]
 
 
-def near_pairs(sketches: Sequence[bytes], features: Callable[[], Vectors | None] = lambda: None) -> list[Pair]:
+def near_pairs(
+    sketches: Sequence[bytes],
+    features: Callable[[], Vectors | None] = lambda: None,
+    progress: Progress | None = None,
+) -> list[Pair]:
     """Return verified pairs (first, second, likeness) of near duplicates, enough of them to connect each group.
 
     Args:
         sketches: of pictures with different pixels, as `noria.inputs.image.inspect` makes them.
         features: gives (n, D), or None where there is no network: then parts of pictures are not found.
+        progress: is told of every pair that is compared, and of every picture that is sorted in.
     """
     if len(sketches) < 2:
         return []
+    progress = progress or Silent()
     grey, aspects = open_sketches(sketches)
     looks = Looks(grey)
     higher, among = _BACKGROUND * looks.by_nature(_CHANCE), _among(len(grey))
-    found = _same_frame(looks, min(among * max(THRESHOLD, higher), _HIGHEST))
+    found = _same_frame(looks, min(among * max(THRESHOLD, higher), _HIGHEST), progress)
     vectors = features()
     if vectors is not None:
         codes = _whitening.fit(vectors[spread_over(len(vectors), _SAMPLE)]).codes(vectors)
-        index, least = Neighbours(codes), min(among * max(PART_THRESHOLD, higher), 0.8)
+        index = Neighbours(codes, progress, "parts of pictures")
+        least = min(among * max(PART_THRESHOLD, higher), 0.8)
         for near in (_nearest, _between_groups):
-            found += _parts(grey, aspects, near(index, codes, found), looks, least, found)
+            pairs = near(index, codes, found)
+            with progress.track("parts of pictures", len(pairs)) as advance:
+                likeness, ordered = _crops.likeness(grey, aspects, pairs, looks, least, advance)
+            found += _of_one_whole(_above(ordered, likeness, least), found, len(grey))
     return found
 
 
@@ -65,9 +76,9 @@ def _among(count: int) -> float:
     return math.sqrt(math.log(pairs) / math.log(few))
 
 
-def _same_frame(looks: Looks, threshold: float) -> list[Pair]:
+def _same_frame(looks: Looks, threshold: float, progress: Progress) -> list[Pair]:
     straight, mirrored, plain = looks.codes(), looks.codes(mirrored=True), looks.codes(whitened=False)
-    whitened, as_is = Neighbours(straight), Neighbours(plain)
+    whitened, as_is = (Neighbours(codes, progress, "near duplicates") for codes in (straight, plain))
     likely, equal = max(_LIKELY, _SURE * threshold), max(_LIKELY, looks.equal - _ABOUT)
     searched = [
         (whitened, straight, straight, likely), (whitened, mirrored, straight, likely), (as_is, plain, plain, equal),
@@ -101,19 +112,11 @@ def _verified(looks: Looks, pairs: Pairs, threshold: float) -> list[Pair]:
     return _above(pairs, looks.likeness(pairs), threshold)
 
 
-def _parts(
-    grey: NDArray[np.uint8], aspects: NDArray[np.float64], pairs: Pairs, looks: Looks, threshold: float,
-    same_frame: Sequence[Pair],
-) -> list[Pair]:  # fmt: skip
-    likeness, ordered = _crops.likeness(grey, aspects, pairs, looks, threshold)
-    found = _of_one_whole(_above(ordered, likeness, threshold), same_frame, len(grey))
-    return sorted((min(one, other), max(one, other), score) for one, other, score in found)
-
-
 def _of_one_whole(found: Sequence[Pair], same_frame: Sequence[Pair], count: int) -> list[Pair]:
-    """Return the pairs (whole, part) without those of a part that is more like a part of another, unrelated picture.
+    """Return the pairs without those of a part that is more like a part of another, unrelated picture.
 
-    A plain picture looks like a part of many; it can be one of a single picture and of its copies and parts.
+    They are given as (whole, part), and returned as pairs are. A plain picture looks like a part of many;
+    it can be one of a single picture and of its copies and parts.
     """
     wholes: defaultdict[int, list[Pair]] = defaultdict(list)
     for pair in found:
@@ -127,7 +130,7 @@ def _of_one_whole(found: Sequence[Pair], same_frame: Sequence[Pair], count: int)
         good = [pair for pair in wholes[part] if related.first_of(pair[0]) == related.first_of(best[0])]
         related.join(best[0], part)
         kept += good
-    return kept
+    return sorted((min(one, other), max(one, other), score) for one, other, score in kept)
 
 
 def _nearest(index: Neighbours, codes: Vectors, found: Sequence[Pair]) -> Pairs:

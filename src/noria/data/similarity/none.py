@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from noria.contracts import Progress
+
 
 def near_pairs(
-    inputs: Sequence[bytes | None], features: Callable[[], Any] = lambda: None
+    inputs: Sequence[bytes | None], features: Callable[[], Any] = lambda: None, progress: Progress | None = None
 ) -> list[tuple[int, int, float]]:
     """Return no pair."""
     return []

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noria.contracts import Progress
+
 THRESHOLD = 0.5  # of long texts; one word in ten changed comes to 0.57
 STRICT = 0.8  # of short texts, and of those that are alike by nature
 _SHORT = 20  # runs that two texts have together, up to which all of STRICT is asked
@@ -41,13 +43,14 @@ _SEPARATOR, _WORD, _SINGLE = 0, 1, 2
 
 
 def near_pairs(
-    texts: Sequence[bytes | str | None], features: Callable[[], Any] = lambda: None
+    texts: Sequence[bytes | str | None], features: Callable[[], Any] = lambda: None, progress: Progress | None = None
 ) -> list[tuple[int, int, float]]:
     """Return verified pairs of near duplicates with their overlap: enough to connect each group, not every pair of it.
 
     Args:
         texts: UTF-8 or str; None is near to nothing.
         features: not asked for.
+        progress: is told nothing: a hundred thousand texts take a few seconds.
     """
     signatures, filled = _signatures(texts)
     least = min(max(THRESHOLD, _by_nature(signatures, filled) + _ABOVE), STRICT)

@@ -37,7 +37,7 @@ FASTER = 20.0  # the aim: as many times, at no less accuracy
 RECIPE = BENCH / "_keras_recipe.py"
 MODEL = "efficientnet_lite0"
 CACHED = "keras-cached"
-TRAINING = ("engine", "features", "load", "head")  # stages of `noria train`; the others read data and write the run
+TRAINING = ("engine", "features", "load", "head")  # stages of `noria train`; the others read, judge and split data
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from noria.config import Config, load_config, parse, resolved, to_toml
 from noria.contracts import Parts, Progress, SetAside, Silent
 from noria.data.readers import Columns
 from noria.errors import ArtifactError, ConfigError, DataError
-from noria.preparing import check, compare_data, frames, review
+from noria.preparing import check, checked, compare_data, frames, review
 
 if TYPE_CHECKING:
     from noria.artifacts.dataset import Dataset
@@ -92,7 +92,7 @@ def train(
     # Where a run may lie already, TensorFlow may not be needed at all.
     fresh = not (Path(out) if out is not None else RUNS).exists()
     with clock.stage("check"), tensorflow_beside(lambda: None) if fresh else nullcontext():
-        dataset = check(data, config=config, progress=progress)
+        dataset = checked(data, config, progress, clock)
     dataset.require_trainable()
     progress.note(_told(dataset))
     place = _place(out, dataset, config)
@@ -337,7 +337,7 @@ def _train(dataset: Dataset, place: Path, config: Config, clock: Clock, progress
         trained = strategy.train(job, store=store, progress=progress)
         if store.trouble:
             progress.note(store.trouble)
-        clock.seconds.update(trained.seconds)
+        clock.add(trained.seconds)
         progress.note("writing model and report")
         write_run(
             folder,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +16,11 @@ from noria.errors import MissingExtraError
 if TYPE_CHECKING:
     from noria.against import Comparison
     from noria.artifacts.dataset import Dataset
+    from noria.data.features import Wanted
     from noria.data.video.frames import Frames
     from noria.reviewing.server import ReviewServer
+    from noria.training.clock import Clock
+    from noria.vectors import Vectors
 
 PathLike = str | Path
 
@@ -68,13 +73,18 @@ def check(data: PathLike, *, config: Config | None = None, progress: Progress | 
     Raises:
         DataError: there is nothing there that any reader knows.
     """
-    from noria.data import decisions
     from noria.data.audit import dataset_folder
 
     if folder := dataset_folder(Path(data)):
         return _audited(folder, progress)
-    config = resolved(config or load_config(data=Path(data)))
-    return _checked(Path(data), config, progress, decisions.place(config.data.decisions, Path(data)))
+    return checked(data, resolved(config or load_config(data=Path(data))), progress)
+
+
+def checked(data: PathLike, config: Config, progress: Progress | None, clock: Clock | None = None) -> Dataset:
+    """Check what is no dataset yet, by a resolved config; `clock` counts the features, which training goes on with."""
+    from noria.data import decisions
+
+    return _checked(Path(data), config, progress, decisions.place(config.data.decisions, Path(data)), clock)
 
 
 def review(
@@ -140,7 +150,9 @@ def _config_of(dataset: Dataset) -> Config:
     return parse({"task": dataset.task, "input": dict(dataset.settings or {})})
 
 
-def _checked(data: Path, config: Config, progress: Progress | None, decisions: Path | None) -> Dataset:
+def _checked(
+    data: Path, config: Config, progress: Progress | None, decisions: Path | None, clock: Clock | None = None
+) -> Dataset:
     from noria.artifacts.store import cache_folder
     from noria.data.check import check as check_data
     from noria.data.inspection import INSPECTIONS, InspectionCache
@@ -148,6 +160,12 @@ def _checked(data: Path, config: Config, progress: Progress | None, decisions: P
     from noria.vectors import features
 
     progress = progress or Silent()
+    vectors = features(config, progress)
+
+    def counted(wanted: Sequence[Wanted]) -> Vectors | None:
+        with clock.stage("features") if clock else nullcontext():
+            return vectors(wanted)
+
     with InspectionCache(cache_folder() / INSPECTIONS) as cache:
         return check_data(
             data,
@@ -160,6 +178,6 @@ def _checked(data: Path, config: Config, progress: Progress | None, decisions: P
             progress=progress,
             cache=cache,
             decisions=decisions,
-            features=features(config, progress),
+            features=counted,
             held_out=scorer(config, progress) if config.data.wrong_labels else None,
         )

@@ -1,21 +1,20 @@
 """Which picture is a part of which, or overlaps it: pairs of grey copies -> how alike they are where they do.
 
-A window is searched by cross-correlation at several scales, straight and mirrored, then moved and resized in small
-steps. A part keeps its pixels' aspect, so the two pictures' aspects say how wide a window of a given height is. It may
-reach out of the whole: then the two are cuts of one scene, and what both show is compared.
-Source of the search: Lewis, "Fast template matching", Vision Interface 1995.
+A window is searched roughly, then closely (`_windows`), then moved and resized in small steps. A part keeps its pixels'
+aspect, so the two pictures' aspects say how wide a window of a given height is. It may reach out of the whole: then the
+two are cuts of one scene, and what both show is compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from noria.data.similarity._looks import Grey, Looks, Pairs, measured_locally
+from noria.data.similarity._windows import CLOSER, ROUGH, Float, Grid, Places, Windows, resized, search, ways_of
 from noria.inputs.image import SKETCH_SIDE
 from noria.ordered import default_threads, ordered_map
 
@@ -24,51 +23,13 @@ _BEFORE, _AFTER = 0.7, 0.9  # shares of the threshold: the same, before a window
 _LEAST = 0.5  # of the whole's sides that a window has; smaller ones look like too many parts of other pictures
 _NEVER = 2.0  # more than a correlation can be
 _OUTSIDE = 1.5  # pixels of the grey copy that a part may reach out of the whole by imprecision
-_ASPECT_STEP = 0.08  # aspects are taken as equal within it; a logarithm
 _FINE = 24  # pixels a side on which a window is moved about
 _MOVES = (1.5, 0.75, 0.4)  # pixels of the grey copy
 _SMALLEST = 10  # pixels a side of what is compared in the end
-_AT_ONCE = 256
+_AT_ONCE = 1024
 _DRAWN, _SEED = 200, 0  # pairs that say what is usual in a dataset, and how they are drawn
 _MOST_ROUGHLY, _MOST = 0.7, 0.95  # which share of them is below what is worth a closer look
 _MANY = 5  # times as many pairs are worth asking
-
-Float = NDArray[np.float32]
-_Found = tuple[Float, NDArray[np.int64], NDArray[np.int64]]  # (p,) scores, and the windows' rows and columns
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """On how many pixels a window is searched."""
-
-    field: int  # a side of the whole
-    beyond: int  # that a part may reach out of it: two cuts of one photo overlap
-    sizes: tuple[int, ...]  # of the part: it is half as long as the whole, or longer
-    smallest: int
-
-    @property
-    def bed(self) -> int:
-        return self.field + 2 * self.beyond
-
-
-ROUGH = Grid(16, 2, (16, 14, 12, 10, 9), 5)
-CLOSER = Grid(32, 6, (32, 30, 28, 26, 23, 20, 18, 16), 10)
-
-
-@dataclass(eq=False, slots=True)
-class Windows:
-    """For each pair, where in the whole the part lies, in pixels of its grey copy: (p,) each."""
-
-    score: Float
-    middle_y: Float
-    middle_x: Float
-    height: Float
-    width: Float
-    mirrored: NDArray[np.bool_]
-
-    def of(self, chosen: NDArray[np.generic]) -> Windows:
-        fields = (self.score, self.middle_y, self.middle_x, self.height, self.width, self.mirrored)
-        return Windows(*(field[chosen] for field in fields))
 
 
 def likeness(
@@ -89,12 +50,15 @@ def likeness(
     least = max(LIKELY, _BEFORE * threshold, closely.least if many else 0.0)
 
     def compared(some: Pairs) -> tuple[Float, Pairs]:
-        scores, left = np.zeros(len(some), np.float32), np.arange(len(some))
+        scores, some = np.zeros(len(some), np.float32), some.copy()
+        ways, pair_of = ways_of(some), np.repeat(np.arange(len(some)), 4)
         if roughly is not None:
-            windows, _ = _in_better_order(grey, aspects, some, ROUGH, roughly.handicap)
-            left = np.flatnonzero(windows.score > roughly.least)
-        some = some.copy()
-        scores[left], some[left] = _compared(grey, aspects, some[left], looks, closely.handicap, least, threshold)
+            good = search(grey, aspects, ways, ROUGH, roughly.handicap).score > roughly.least
+            ways, pair_of = ways[good], pair_of[good]
+        windows = search(grey, aspects, ways, CLOSER, closely.handicap)
+        best = _best_of_each(pair_of, windows.score)
+        left, some[pair_of[best]] = pair_of[best], ways[best, :2]
+        scores[left] = _compared(grey, some[left], windows.of(best), looks, least, threshold)
         return scores, some
 
     pieces = (pairs[start : start + _AT_ONCE] for start in range(0, len(pairs), _AT_ONCE))
@@ -120,31 +84,31 @@ def _usual(grey: Grey, aspects: NDArray[np.float64], grid: Grid, most: float, co
     if not len(pairs):
         return _Usual(0.0, 0.0)
     inside, anywhere = (
-        float(np.quantile(_in_better_order(grey, aspects, pairs, grid, handicap)[0].score, most))
+        float(np.quantile(search(grey, aspects, ways_of(pairs), grid, handicap).score.reshape(-1, 4).max(axis=1), most))
         for handicap in (_NEVER, 0.0)
     )
     return _Usual(inside, max(anywhere - inside, 0.0))
 
 
-def _compared(
-    grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, looks: Looks, handicap: float, before: float,
-    threshold: float,
-) -> tuple[Float, Pairs]:  # fmt: skip
+def _best_of_each(pair_of: Places, score: Float) -> Places:
+    """Return the place of the best way of each pair that has any; the first of those that are as good."""
+    order = np.lexsort((-score, pair_of))
+    return order[np.unique(pair_of[order], return_index=True)[1]]
+
+
+def _compared(grey: Grey, pairs: Pairs, windows: Windows, looks: Looks, before: float, threshold: float) -> Float:
     scores = np.zeros(len(pairs), np.float32)
-    if not len(pairs):
-        return scores, pairs
-    windows, pairs = _in_better_order(grey, aspects, pairs, CLOSER, handicap)
     left = np.arange(len(pairs))
     for moves, least in ((_MOVES[:1], before), (_MOVES[1:], max(LIKELY, _AFTER * threshold))):
         good = np.flatnonzero(windows.score > least)
         if not good.size:
-            return scores, pairs
+            return scores
         left = left[good]
         windows = fitted(grey, pairs[left], windows.of(good), moves)
     large = np.minimum(windows.height, windows.width) >= _LEAST * SKETCH_SIDE
     found = _verdict(grey, pairs[left], windows, looks)
     scores[left] = np.where(large & (found >= _least(windows, threshold)), found, 0)
-    return scores, pairs
+    return scores
 
 
 def _least(windows: Windows, threshold: float) -> Float:
@@ -158,37 +122,10 @@ def _least(windows: Windows, threshold: float) -> Float:
     return np.where((reach < _OUTSIDE) & smaller, threshold, (1 + threshold) / 2).astype(np.float32)
 
 
-def _in_better_order(
-    grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, grid: Grid, handicap: float
-) -> tuple[Windows, Pairs]:
-    """Return the best windows, and the pairs such that the first is the whole and the second the part."""
-    ways = (pairs, pairs[:, ::-1])
-    one, other = (search(grey, aspects, way, grid, handicap) for way in ways)
-    turn = other.score > one.score
-    fields = (np.where(turn, getattr(other, name), getattr(one, name)) for name in Windows.__slots__)
-    return Windows(*fields), np.where(turn[:, None], ways[1], ways[0])
-
-
-def search(grey: Grey, aspects: NDArray[np.float64], pairs: Pairs, grid: Grid, handicap: float) -> Windows:
-    """Return the best window of each pair on a coarse grid; what reaches out of the whole scores `handicap` less."""
-    wholes, whole_of = np.unique(pairs[:, 0], return_inverse=True)
-    field = _Field(measured_locally(_resized(grey[wholes], grid.field, grid.field)), grid)
-    best = _nowhere(len(pairs))
-    steps = np.round(np.log(aspects[pairs[:, 1]] / aspects[pairs[:, 0]]) / _ASPECT_STEP).astype(np.int64)
-    for step in np.unique(steps):
-        members = np.flatnonzero(steps == step)
-        parts = grey[pairs[members, 1]].astype(np.float32)
-        for shape in _shapes(float(np.exp(step * _ASPECT_STEP)), grid):
-            part = measured_locally(_resized(parts, *shape))
-            for mirrored, found in enumerate(field.best(whole_of[members], part, handicap)):
-                _keep_best(best, members, found, shape, bool(mirrored), grid)
-    return best
-
-
 def fitted(grey: Grey, pairs: Pairs, windows: Windows, moves: tuple[float, ...]) -> Windows:
     """Move and resize each window in smaller and smaller steps, as long as the two become more alike."""
     wholes, target = grey[pairs[:, 0]].astype(np.float32), _turned(grey[pairs[:, 1]], windows.mirrored)
-    wanted = _normal(measured_locally(_resized(target, _FINE, _FINE)))
+    wanted = _normal(measured_locally(resized(target, _FINE, _FINE)))
     best = windows.of(np.arange(len(pairs)))
     best.score = _agreement(wholes, best, wanted)
     for step in moves:
@@ -206,75 +143,9 @@ def fitted(grey: Grey, pairs: Pairs, windows: Windows, moves: tuple[float, ...])
     return best
 
 
-def _nowhere(count: int) -> Windows:
-    unset = [np.zeros(count, np.float32) for _ in range(4)]
-    return Windows(np.full(count, -1, np.float32), unset[0], unset[1], unset[2], unset[3], np.zeros(count, np.bool_))
-
-
 def _directions(step: float) -> list[tuple[float, float, float, float]]:
     moves = [(1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 2, 2), (0, 0, 1, 0), (0, 0, 0, 1)]
     return [tuple(sign * step * one for one in move) for move in moves for sign in (1, -1)]  # type: ignore[misc]
-
-
-def _shapes(ratio: float, grid: Grid) -> list[tuple[int, int]]:
-    """Return heights and widths in the field of a part whose aspect is `ratio` times that of the whole."""
-    shapes = [(round(size / max(ratio, 1.0)), round(size * min(ratio, 1.0))) for size in grid.sizes]
-    return [shape for shape in shapes if min(shape) >= grid.smallest]
-
-
-class _Field:
-    """Wholes, measured, in which parts are looked for by correlation."""
-
-    def __init__(self, wholes: Float, grid: Grid) -> None:
-        self._grid = grid
-        field = np.pad(wholes, ((0, 0), (grid.beyond, grid.beyond), (grid.beyond, grid.beyond)))
-        self._spectra = np.fft.rfft2(field)
-        self._energy = np.pad(field * field, ((0, 0), (1, 0), (1, 0))).cumsum(axis=1).cumsum(axis=2)
-
-    def best(self, whole_of: NDArray[np.int64], part: Float, handicap: float) -> Iterator[_Found]:
-        """Return the highest correlation of each part (p, h, w) with a window of its whole; then mirrored."""
-        grid, (height, width) = self._grid, part.shape[1:]
-        part = part - part.mean(axis=(1, 2), keepdims=True)
-        scale = self._lengths(whole_of, height, width)
-        scale *= np.sqrt(np.einsum("phw,phw->p", part, part))[:, None, None]
-        np.divide(1, scale + np.float32(1e-6), out=scale)
-        rows, columns = scale.shape[1:]
-        outside = np.full((rows, columns), handicap, np.float32)
-        if min(height, width) < grid.field:  # else it is no part
-            outside[grid.beyond : rows - grid.beyond, grid.beyond : columns - grid.beyond] = 0
-        wholes, spectrum = self._spectra[whole_of], np.fft.rfft2(part, s=(grid.bed, grid.bed))
-        # The spectrum of the mirror image is this one with the rows' frequencies the other way round, but for a shift.
-        shift = np.exp(2j * np.pi * np.arange(spectrum.shape[2]) * (width - 1) / grid.bed).astype(np.complex64)
-        for turned in (np.conj(spectrum), spectrum[:, -np.arange(grid.bed)] * shift):
-            scores = np.fft.irfft2(wholes * turned, s=(grid.bed, grid.bed))[:, :rows, :columns] * scale
-            flat = (scores - outside).reshape(len(part), -1)
-            place = flat.argmax(axis=1)
-            yield flat[np.arange(len(flat)), place], place // columns, place % columns
-
-    def _lengths(self, whole_of: NDArray[np.int64], height: int, width: int) -> Float:
-        """Return (p, rows, columns): the length of each window, as a vector."""
-        sums = self._energy[whole_of]
-        within = sums[:, height:, width:] - sums[:, :-height, width:] - sums[:, height:, :-width]
-        within += sums[:, :-height, :-width]
-        return np.asarray(np.sqrt(np.maximum(within, 1e-3)), np.float32)
-
-
-def _keep_best(
-    best: Windows,
-    members: NDArray[np.int64],
-    found: _Found,
-    shape: tuple[int, int],
-    mirrored: bool,
-    grid: Grid,
-) -> None:
-    score, row, column = found
-    better = score > best.score[members]
-    chosen, scale, (height, width) = members[better], SKETCH_SIDE / grid.field, shape
-    best.score[chosen] = score[better]
-    best.middle_y[chosen] = (row[better] - grid.beyond + height / 2) * scale
-    best.middle_x[chosen] = (column[better] - grid.beyond + width / 2) * scale
-    best.height[chosen], best.width[chosen] = height * scale, width * scale
-    best.mirrored[chosen] = mirrored
 
 
 def _agreement(wholes: Float, windows: Windows, wanted: Float) -> Float:
@@ -346,19 +217,3 @@ def _interpolating(middle: Float, length: Float, side: int, size: int) -> Float:
         shares[point, pixel] += np.float32(0.5) - upper
         shares[point, pixel + 1] += upper
     return shares.reshape(len(at), side, size)
-
-
-def _resized(grey: NDArray[np.generic], height: int, width: int) -> Float:
-    """Return (n, height, width): each pixel the mean of the area that it covers."""
-    rows, columns = _averaging(height, grey.shape[1]), _averaging(width, grey.shape[2])
-    return np.asarray(rows @ (grey.astype(np.float32) @ columns.T), np.float32)
-
-
-@cache
-def _averaging(count: int, size: int) -> Float:
-    """Return (count, size): which share of each of `size` pixels each of `count` pixels has."""
-    ends = np.linspace(0, size, count + 1)
-    pixels = np.arange(size)
-    shares = np.minimum(ends[1:, None], pixels + 1) - np.maximum(ends[:-1, None], pixels)
-    shares = np.clip(shares, 0, None)
-    return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float32)

@@ -17,7 +17,7 @@ from noria.ordered import default_threads, ordered_map
 
 _AROUND = 2  # pixels to each side that a point is measured against
 _NOISE = 4.0  # grey levels: what varies less is flat
-_AT_ONCE = 2048
+_AT_ONCE = 1024
 _EDGE = 4  # the part of a side that is no longer the middle
 _USUAL, _EQUAL = 0.1, 0.9  # equal: nine tenths of the way from what one pair in ten reaches to the same
 _DRAWN = 400  # pictures whose pairs say what is usual
@@ -34,14 +34,24 @@ class Looks:
     def __init__(self, grey: Grey) -> None:
         self._grey = grey
         some = grey[spread_over(len(grey), _whitening.SAMPLE // 2)]
-        self._whitening = _whitening.fit(np.concatenate([_flat(some), _flat(some[:, :, ::-1])]))
+        flat = _flat(some)
+        self._whitening = _whitening.fit(np.concatenate([flat, _mirrored(flat, grey.shape[1])]))
         usual = _highest(*self._drawn(), _USUAL)
         self.equal = usual + _EQUAL * (1 - usual)  # cosine of pictures as they are from which they are the same
 
-    def codes(self, *, mirrored: bool = False, whitened: bool = True) -> Vectors:
-        """Return (n, K) of unit length: what near neighbours are searched with."""
-        code = self._whitening.codes if whitened else self._whitening.plain
-        return np.concatenate([code(_flat(some[:, :, ::-1] if mirrored else some)) for some in _pieces(self._grey)])
+    def codes(self) -> tuple[Vectors, Vectors, Vectors]:
+        """Return what near neighbours are searched with, (n, K) of unit length each.
+
+        Of the pictures, of their mirror images, and of the pictures not whitened.
+        """
+        codes = list(ordered_map(self._codes, _pieces(self._grey), threads=default_threads()))
+        straight, mirrored, plain = (np.concatenate(one) for one in zip(*codes, strict=True))
+        return straight, mirrored, plain
+
+    def _codes(self, grey: Grey) -> tuple[Vectors, Vectors, Vectors]:
+        flat = _flat(grey)
+        mirrored = _mirrored(flat, grey.shape[1])
+        return self._whitening.codes(flat), self._whitening.codes(mirrored), self._whitening.plain(flat)
 
     def likeness(self, pairs: Pairs) -> Vectors:
         """Return (p,) likeness of pairs: of the one with the other, or with its mirror image, whichever is higher."""
@@ -53,11 +63,10 @@ class Looks:
     def _likeness(self, pairs: Pairs) -> Vectors:
         (firsts, first), (seconds, second) = (np.unique(one, return_inverse=True) for one in pairs.T)
         ones, others, side = _flat(self._grey[firsts]), _flat(self._grey[seconds]), self._grey.shape[1]
-        mirrored = others.reshape(-1, side, side)[:, :, ::-1].reshape(len(others), -1)
         ones_whitened = self._whitening.full(ones)
         found = [
             self._compared((ones, ones_whitened), first, (seen, self._whitening.full(seen)), second, side)
-            for seen in (others, mirrored)
+            for seen in (others, _mirrored(others, side))
         ]
         return np.asarray(np.maximum(*found), np.float32)
 
@@ -69,7 +78,8 @@ class Looks:
     def _drawn(self) -> tuple[Vectors, Vectors]:
         """Some of the pictures, straight and mirrored."""
         some = self._grey[spread_over(len(self._grey), _DRAWN)]
-        return _flat(some), _flat(some[:, :, ::-1])
+        flat = _flat(some)
+        return flat, _mirrored(flat, some.shape[1])
 
     def between(self, first: NDArray[np.generic], second: NDArray[np.generic]) -> Vectors:
         """Return (p,) cosines of grey copies (p, side, side) with others.
@@ -113,6 +123,10 @@ def _mean_around(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _flat(grey: NDArray[np.generic]) -> Vectors:
     values = measured_locally(grey).reshape(len(grey), -1)
     return unit(values - values.mean(axis=1, keepdims=True))
+
+
+def _mirrored(flat: Vectors, side: int) -> Vectors:
+    return flat.reshape(-1, side, side)[:, :, ::-1].reshape(len(flat), -1)
 
 
 def _whole_and_middle(ones: Vectors, first: Places, others: Vectors, second: Places, side: int) -> Vectors:

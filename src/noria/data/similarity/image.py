@@ -77,7 +77,7 @@ def _among(count: int) -> float:
 
 
 def _same_frame(looks: Looks, threshold: float, progress: Progress) -> list[Pair]:
-    straight, mirrored, plain = looks.codes(), looks.codes(mirrored=True), looks.codes(whitened=False)
+    straight, mirrored, plain = looks.codes()
     whitened, as_is = (Neighbours(codes, progress, "near duplicates") for codes in (straight, plain))
     likely, equal = max(_LIKELY, _SURE * threshold), max(_LIKELY, looks.equal - _ABOUT)
     searched = [

@@ -6,7 +6,10 @@ Paths may be `str` or `Path`. Long work reports to `progress` (silent by default
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -350,6 +353,8 @@ def _train(dataset: Dataset, place: Path, config: Config, clock: Clock, progress
             clock=clock.with_total,
             inputs=inputs,
         )
+    if job.unfinished:
+        shutil.rmtree(job.unfinished, ignore_errors=True)
     return open_run(place)
 
 
@@ -371,8 +376,18 @@ def _job(dataset: Dataset, config: Config) -> tuple[Job, Any]:
         vary=lambda array, key: augment.vary(array, config.augment, key),
         vary_spec=f"{augment.RECIPE}:{config.augment.model_dump_json(exclude={'views'})}",
         views=augment.number_of_views(config.augment, dataset.counts()["train"]),
+        unfinished=_unfinished(dataset, config),
     )
     return job, inputs
+
+
+def _unfinished(dataset: Dataset, config: Config) -> Path:
+    """Return where this very training goes on from once it was killed: of other settings it is another place."""
+    from noria.artifacts.store import cache_folder
+    from noria.training.finish import versions
+
+    decided_by = [dataset.fingerprint, config.model_dump(mode="json"), versions()]
+    return cache_folder() / "unfinished" / hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
 
 
 def _found(

@@ -9,7 +9,7 @@ from typing import Any
 from noria.artifacts.store import cache_folder
 
 # Only these are ever deleted: the folder may be shared, or somebody's own.
-OWN = ("engines", "features.sqlite*", "inspections.sqlite*")
+OWN = ("engines", "features.sqlite*", "inspections.sqlite*", "unfinished")
 
 
 def show() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,7 @@ class Job:
     vary: Callable[[NDArray[np.uint8], str], NDArray[np.uint8]]  # a varied view, named by a key
     vary_spec: str  # everything that `vary` depends on beside picture and key
     views: int
+    unfinished: Path | None = None  # the folder of what a killed training goes on from
 
     @property
     def read(self) -> Callable[[bytes], NDArray[Any]]:

@@ -1,7 +1,4 @@
-"""A network trained from nothing on sequences of words: Adam, early stopping on validation, best weights kept.
-
-The weights that are validated and kept are the moving average of those that are trained (Polyak and Juditsky 1992).
-"""
+"""A network trained from nothing on sequences of words: Adam, early stopping on validation, best weights kept."""
 
 from __future__ import annotations
 
@@ -17,15 +14,16 @@ from noria.artifacts.store import Store
 from noria.contracts import Progress, Split
 from noria.evaluation.calibration import fit_temperature
 from noria.quiet import load_tensorflow
+from noria.training.checkpoint import Checkpoint
 from noria.training.class_weights import example_weights
 from noria.training.clock import Clock
 from noria.training.describe import describe
 from noria.training.encoded import encode, text_settings
 from noria.training.job import Job, Trained
+from noria.training.network import Examples, Plan, fit
 
 if TYPE_CHECKING:
     import keras
-    import tensorflow as tf
 
 # Epochs, where the settings leave it open: such networks know the training texts by heart after a few.
 PATIENCE = 3
@@ -98,47 +96,17 @@ def _fit(
     training = job.training
     steps = -(-len(labels["train"]) // training.batch_size)
     momentum = 1 - 1 / max(1, min(AVERAGED, steps / 3))
-    # XLA is several times slower than TensorFlow's own kernels on a CPU.
-    model.compile(
-        keras.optimizers.Adam(training.learning_rate, clipnorm=CLIP, use_ema=True, ema_momentum=momentum),
-        loss="sparse_categorical_crossentropy",
-        weighted_metrics=[],
-        metrics=["accuracy"],
-        jit_compile=False,
-    )
+    optimizer = keras.optimizers.Adam(training.learning_rate, clipnorm=CLIP, use_ema=True, ema_momentum=momentum)
     weights = example_weights(labels["train"], len(job.dataset.labels), training)
-    average = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
-    stop = keras.callbacks.EarlyStopping(patience=training.patience or PATIENCE, restore_best_weights=True)
-    with progress.track("training", training.epochs * steps) as advance:
-        bar = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: advance(1))
-        fitted = model.fit(
-            _shuffled(rows["train"], labels["train"], weights, training.batch_size, job.seed),
-            validation_data=_batches(rows["validation"], labels["validation"], training.batch_size),
-            epochs=training.epochs,
-            shuffle=False,  # the batches are shuffled already
-            verbose=0,
-            callbacks=[average, stop, bar],  # in this order: what is kept is the average
-        )
-    return {name: [float(value) for value in curve] for name, curve in fitted.history.items()}
-
-
-def _shuffled(
-    rows: NDArray[np.int32], labels: NDArray[np.int64], weights: Array, batch_size: int, seed: int
-) -> tf.data.Dataset:
-    """Batches of (ids, label, weight), in another order each epoch, decided by the seed."""
-    import tensorflow as tf
-
-    columns = tuple(tf.constant(column) for column in (rows, labels, weights))
-    order = tf.data.Dataset.range(len(labels)).shuffle(len(labels), seed=seed, reshuffle_each_iteration=True)
-    return (
-        order.batch(batch_size).map(lambda picked: tuple(tf.gather(column, picked) for column in columns)).prefetch(2)
+    return fit(
+        model,
+        optimizer,
+        Examples(rows["train"], labels["train"], weights),
+        Examples(rows["validation"], labels["validation"], np.ones(len(labels["validation"]), np.float32)),
+        Plan(training.epochs, training.batch_size, training.patience or PATIENCE, job.seed),
+        checkpoint=Checkpoint(job.unfinished, progress),
+        progress=progress,
     )
-
-
-def _batches(rows: NDArray[np.int32], labels: NDArray[np.int64], batch_size: int) -> tf.data.Dataset:
-    import tensorflow as tf
-
-    return tf.data.Dataset.from_tensor_slices((rows, labels)).batch(batch_size).prefetch(2)
 
 
 def _scores(model: keras.Model, rows: NDArray[np.int32], advance: Callable[[int], None]) -> Array:

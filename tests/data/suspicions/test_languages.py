@@ -43,8 +43,23 @@ def test_nothing_is_told_of_reviews_in_one_language(films: list[Row], looked: Ma
     assert suspicions(looked(films)) == []
 
 
-def test_two_languages_of_like_size_are_meant_so(films: list[Row], hotels: list[Row], looked: Maker) -> None:
-    assert suspicions(looked([*films[:500], *hotels[:500]])) == []
+def test_two_languages_of_like_size_are_told_and_are_no_reason_to_worry(
+    films: list[Row], hotels: list[Row], looked: Maker
+) -> None:
+    labelled = [(text, ("bad", "good")[place % 2]) for place, (text, _) in enumerate([*films[:500], *hotels[:500]])]
+    (found,) = suspicions(looked(labelled))
+    assert (found.kind, found.severity) == ("languages", "info")
+    assert set(found.examples) == {"English", "Han"}
+    assert "Han 5" in found.message
+
+
+def test_a_label_for_each_language_is_warned_of(films: list[Row], hotels: list[Row], looked: Maker) -> None:
+    own = [(text, "bad") for text, _ in films[:300]] + [(text, "good") for text, _ in hotels[:300]]
+    (found,) = suspicions(looked(own))
+    assert (found.kind, found.severity) == ("language_tells_label", "warning")
+    assert "tells the label of 100% (English: bad, Han: good)" in found.message.replace(
+        "Han: good, English: bad", "English: bad, Han: good"
+    )
 
 
 def test_a_face_drawn_with_signs_is_no_language(hotels: list[Row], looked: Maker) -> None:

@@ -1,4 +1,4 @@
-"""Texts -> those in another script or language than nearly all the others.
+"""Texts -> those in another script or language than nearly all the others; and of several, what they tell of labels.
 
 The script of a text is that of most of its letters, by Unicode blocks. Texts in Latin letters are told apart by the
 commonest words of a few languages, where they have enough of them.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from noria.contracts import Finding, Suspect
 from noria.data.suspicions import Looked
 
-KINDS = frozenset({"other_language"})
+KINDS = frozenset({"other_language", "languages", "language_tells_label"})
 
 _SMALL = 0.05  # share of the texts that a language has at most, to be told of
 _MAIN = 0.8  # share that the main language has at least
@@ -26,6 +26,7 @@ _COMMON = 0.15  # share of the words that are among the commonest of the languag
 _TIMES = 3.0  # as many as of any other language
 _LOOKED_AT = 600  # characters of a text
 _SHOWN = 20
+_TELLS = 0.2  # by which share more labels can be told from the language than without it, to be warned of
 
 _BLOCKS: tuple[tuple[int, int, str], ...] = (
     (0x41, 0x5B, "Latin"),
@@ -62,11 +63,13 @@ _COMMONEST: Mapping[str, str] = {
 
 
 def suspicions(looked: Looked) -> list[Finding]:
-    """Return the texts whose language few others have, where nearly all have one."""
+    """Return the texts whose language few others have, where nearly all have one; or the mix of languages."""
     names = [_language(text) for text in looked.texts()]
     counts = Counter(name for name in names if name)
-    if not counts:
-        return []
+    return [*_others(looked, names, counts), *_mix(looked, names, counts)] if counts else []
+
+
+def _others(looked: Looked, names: Sequence[str], counts: Counter[str]) -> list[Finding]:
     main, most = counts.most_common(1)[0]
     total = counts.total()
     if most < _MAIN * total:
@@ -87,6 +90,31 @@ def suspicions(looked: Looked) -> list[Finding]:
     remedy = "Few texts of a language are hardly learnt. Do they belong here, and is their encoding right?"
     paths = tuple(one.path for one in suspects[:_SHOWN])
     return [Finding("other_language", "warning", len(places), paths, message, remedy, suspects)]
+
+
+def _mix(looked: Looked, names: Sequence[str], counts: Counter[str]) -> list[Finding]:
+    """Tell of several languages, and warn where they tell the label, as when each label was gathered in its own."""
+    large = {name: count for name, count in counts.most_common() if count > _SMALL * counts.total()}
+    if len(large) < 2:
+        return []
+    labels = {name: Counter[str]() for name in large}
+    for example, name in zip(looked.examples, names, strict=True):
+        if name in labels:
+            labels[name][example.label] += 1
+    total = sum(large.values())
+    told = sum(max(of.values()) for of in labels.values()) / total
+    without = max(sum(labels.values(), Counter[str]()).values()) / total
+    shares = ", ".join(f"{name} {count / counts.total():.0%}" for name, count in large.items())
+    message = f"The texts are in {len(large)} languages or scripts: {shares}."
+    if told - without < _TELLS:
+        return [Finding("languages", "info", len(large), tuple(large), message)]
+    most = ", ".join(f"{name}: {of.most_common(1)[0][0]}" for name, of in labels.items())
+    message += (
+        f" The language alone tells the label of {told:.0%} ({most}), where the most frequent label is right for "
+        f"{without:.0%}: a model can learn the language in place of what is meant."
+    )
+    remedy = "Bring texts of each label in each language, or train a model for each language."
+    return [Finding("language_tells_label", "warning", len(large), tuple(large), message, remedy)]
 
 
 def _language(data: bytes) -> str:

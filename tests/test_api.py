@@ -68,6 +68,15 @@ def test_training_the_same_again_gives_back_the_run_that_is_there(run: Run, phot
     assert (again.path, again.manifest) == (run.path, run.manifest)
 
 
+def test_runs_are_not_put_into_the_data_unasked(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sorted(photos.iterdir())
+    monkeypatch.chdir(photos)
+    for data in (".", photos, "../" + photos.name):
+        with pytest.raises(ArtifactError, match="inside the data"):
+            noria.train(data)
+    assert sorted(photos.iterdir()) == before
+
+
 def test_every_verb_refuses_what_is_not_there(tmp_path: Path, bundle: Bundle, run: Run) -> None:
     missing = tmp_path / "nothing"
     with pytest.raises(DataError, match="nothing"):

@@ -78,7 +78,7 @@ def train(
 
     Raises:
         DataError: the data cannot be trained on; the message says what is missing.
-        ArtifactError: `out` is there already and is not this run.
+        ArtifactError: `out` is there already and is not this run, or the default lies inside the data.
         MissingExtraError: TensorFlow is not installed.
     """
     from noria.quiet import require_tensorflow, tensorflow_beside
@@ -89,6 +89,7 @@ def train(
     config = resolved(config or load_config(data=Path(data)))
     plugins.require(STRATEGIES, config.training.strategy)
     require_tensorflow()
+    _refuse_inside(Path(data), out)
     _refuse_foreign(out)
     _refuse_unwritable(Path(out) if out is not None else RUNS)
     clock = Clock()
@@ -300,6 +301,12 @@ def _refuse_foreign(out: PathLike | None) -> None:
     """Refuse a place that no run can go to before the data is read, not after."""
     if out is not None and Path(out).exists() and not (Path(out) / RUN_MANIFEST).is_file():
         raise ArtifactError(f"{out} is there already and is not a run. Choose another --out, or remove it.")
+
+
+def _refuse_inside(data: Path, out: PathLike | None) -> None:
+    """Refuse to put the runs into the data unasked: the next check would take their folder for a label."""
+    if out is None and data.is_dir() and RUNS.resolve().is_relative_to(data.resolve()):
+        raise ArtifactError(f"The run would lie in {RUNS}, inside the data. Name a place outside of it with --out.")
 
 
 def _refuse_finished(data: Path) -> None:

@@ -287,6 +287,19 @@ def test_a_text_that_is_not_explained_is_shown_cut() -> None:
     assert not [tag for tag, _ in page.tags if tag == "mark"]
 
 
+def test_how_many_texts_are_not_explained_is_told() -> None:
+    left = iter(range(2))
+
+    def two_only(name: str) -> Attribution | None:
+        return explained(name) if next(left, None) is not None else None
+
+    text: dict[str, Any] = {"preview": lambda _name: HOSTILE_TEXT}
+    told = facts(content(attribution=explained, **text))
+    shown = len(told["mistakes"]) + len(told["least_certain"])
+    assert f"{shown - 2} of {shown} texts here are without marks" in render(content(attribution=two_only, **text))
+    assert "without marks" not in render(content(attribution=explained, **text))
+
+
 def test_each_example_is_explained_once() -> None:
     asked: list[str] = []
 

@@ -171,8 +171,13 @@ def _how_explained(rows: Sequence[Facts]) -> str:
     if not methods:
         return ""
     if methods == {"exact"}:
-        return "The model adds up what its words and short phrases weigh, so this is exact."
-    return "Found by leaving words out and asking the model again; words that only work together are shown too weak."
+        how = "The model adds up what its words and short phrases weigh, so this is exact."
+    else:
+        how = "Found by leaving words out and asking the model again; words that only work together are shown too weak."
+    plain = sum(row["explained"] is None for row in rows)
+    if not plain:
+        return how
+    return f"{how} {plain} of {len(rows)} texts here are without marks: time was up, or they cannot be read any more."
 
 
 def _speaking(rows: Sequence[Facts]) -> dict[str, Any]:

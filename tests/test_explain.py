@@ -17,6 +17,7 @@ import noria
 from noria.artifacts.bundle import Bundle
 from noria.artifacts.run import Run
 from noria.errors import ConfigError
+from noria.highlights import explanation
 from noria.inference.predictor import Predictor
 
 TEXTS = 700
@@ -124,3 +125,15 @@ def test_nothing_to_explain_is_a_message(hotels: Run) -> None:
 def test_a_model_of_pictures_is_refused_before_anything_is_read(bundle: Bundle) -> None:
     with pytest.raises(ConfigError, match=r"answers for pictures, and only answers for texts can be explained"):
         noria.explain(bundle, "no such file.jpg")
+
+
+def test_a_terminal_shows_what_pushed_in_green_and_red(hotels: Run, reviews: list[bytes]) -> None:
+    told = next(
+        one for one in noria.explain(hotels, reviews) if {word[1] > 0 for word in one["words"]} == {True, False}
+    )
+    _, passage, *_ = explanation(told)
+    shown = {(passage.plain[span.start : span.end], str(span.style).split()[-1]) for span in passage.spans}
+    pushed = {word: contribution for word, contribution, *_ in told["words"]}
+    strongest, weakest = max(pushed, key=lambda word: pushed[word]), min(pushed, key=lambda word: pushed[word])
+    assert any(strongest in text and colour == "green" for text, colour in shown)
+    assert any(weakest in text and colour == "red" for text, colour in shown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,3 +80,15 @@ def test_an_answer_is_explained_by_leaving_words_out(bundle: Path) -> None:
     assert told["method"] == "occlusion"
     assert told["label"] in CATEGORIES
     assert {word for word, *_ in told["words"]} >= {"书"}
+
+
+def test_golden_texts_travel_with_their_ids_and_another_reader_is_refused(bundle: Path, tmp_path: Path) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_bytes())
+    assert all(one["ids"] and 0 not in one["ids"][-1:] for one in manifest["golden"])
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    manifest["golden"][0]["ids"][0] += 1
+    (copy / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    done = subprocess.run([*NORIA, "verify", str(copy)], capture_output=True, timeout=120)
+    assert done.returncode != 0
+    assert b"is read as other ids" in done.stderr

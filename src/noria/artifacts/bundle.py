@@ -47,6 +47,7 @@ class GoldenExample(BaseModel):
     label: str | None  # the truth; None for a variant made to try the decoder
     note: str
     scores: tuple[float, ...]
+    ids: tuple[int, ...] | None = None  # that a text is read as, without padding: for readers that others write
 
 
 class Tolerances(BaseModel):

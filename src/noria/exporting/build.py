@@ -33,7 +33,7 @@ from noria.artifacts.run import Run
 from noria.artifacts.seen import seen_hashes, write_seen
 from noria.contracts import Progress
 from noria.errors import VerificationError
-from noria.exporting.golden import Golden, choose_golden
+from noria.exporting.golden import Golden, choose_golden, ids_of
 from noria.exporting.settings import ExportSettings
 from noria.exporting.source import ExportSource
 from noria.exporting.verify import Runtimes, Verification, verify
@@ -129,7 +129,8 @@ def _write_golden(
 ) -> tuple[GoldenExample, ...]:
     inputs = plugins.load("noria.inputs", plugins.load("noria.tasks", run.manifest.task).INPUT)
     golden: Sequence[Golden] = choose_golden(dataset, settings.golden_examples, inputs.variants)
-    scores = np.asarray(source.model.predict_on_batch(stacked([source.read(one.data) for one in golden])))
+    arrays = [source.read(one.data) for one in golden]
+    scores = np.asarray(source.model.predict_on_batch(stacked(arrays)))
     (folder / "golden").mkdir()
     for one in golden:
         (folder / one.name).write_bytes(one.data)
@@ -140,8 +141,9 @@ def _write_golden(
             label=one.label,
             note=one.note,
             scores=tuple(float(value) for value in row),
+            ids=ids_of(array),
         )
-        for one, row in zip(golden, scores, strict=True)
+        for one, row, array in zip(golden, scores, arrays, strict=True)
     )
 
 

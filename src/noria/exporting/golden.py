@@ -6,6 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from noria.artifacts.dataset import Dataset
 from noria.contracts import Example
@@ -40,6 +44,13 @@ def choose_golden(
     return chosen + [
         Golden(f"golden/variant-{number}{ending}", data, None, note) for number, (ending, note, data) in enumerate(made)
     ]
+
+
+def ids_of(array: NDArray[Any]) -> tuple[int, ...] | None:
+    """Return the ids that a text was read as, without the padding after them; None of what is no row of ids."""
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        return None
+    return tuple(np.trim_zeros(array, "b").tolist())
 
 
 def _in_turn(dataset: Dataset, examples: Sequence[Example]) -> list[Example]:

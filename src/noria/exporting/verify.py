@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.artifacts.bundle import Bundle, ExportedFile, Tolerances
+from noria.artifacts.bundle import REMEDY, Bundle, ExportedFile, Tolerances
 from noria.contracts import Progress
-from noria.errors import DataError, MissingExtraError
+from noria.errors import ArtifactError, DataError, MissingExtraError
 from noria.evaluation import agreement
 from noria.evaluation.compare import paired_difference
 from noria.evaluation.intervals import wilson
+from noria.exporting.golden import ids_of
 from noria.inference import runtimes
 from noria.inference.predictor import Input, Predictor, usable_runtimes
 
@@ -120,7 +121,7 @@ def verify(
         timed: whether to measure speed, too; else it is told as 0.
 
     Raises:
-        ArtifactError: a file is missing or damaged.
+        ArtifactError: a file is missing or damaged, or golden texts are read as other ids than when it was exported.
         DataError: not one input could be read.
     """
     bundle, golden = opened.bundle, inputs is None
@@ -136,6 +137,7 @@ def verify(
         outputs[name], failed = _scores(opened[name], inputs, f"verify {name}", progress)
         set_aside.update(failed)
     if golden:
+        _require_same_ids(opened[opened.names[0]], bundle)
         against = _expected(bundle)
     else:
         against = (
@@ -164,6 +166,16 @@ def verify(
 def _golden(bundle: Bundle) -> list[Input]:
     pairs = zip(bundle.manifest.golden, bundle.golden_inputs(), strict=True)
     return [Input(one.path, data, one.label) for one, data in pairs]
+
+
+def _require_same_ids(predictor: Predictor, bundle: Bundle) -> None:
+    """Refuse a bundle whose texts are cut into other words here: scores may hide it, or make it look like chance."""
+    for example, array in zip(bundle.manifest.golden, predictor.read(bundle.golden_inputs()), strict=True):
+        if example.ids is not None and (isinstance(array, Exception) or ids_of(array) != example.ids):
+            raise ArtifactError(
+                f"{bundle.path / example.path} is read as other ids than those in the manifest: the vocabulary in the "
+                f"bundle, or the reader of this version of Noria, is not that of the export. {REMEDY}"
+            )
 
 
 def _expected(bundle: Bundle) -> NDArray[np.float32]:

@@ -117,9 +117,13 @@ class Predictor:
             for one, outcome in zip(chunk, outcomes, strict=True)
         ]
 
+    def read(self, inputs: Sequence[bytes]) -> list[NDArray[Any] | UnreadableInputError]:
+        """Return the bytes of each input as the array that the network takes, or why it is refused."""
+        return list(self._read(inputs))
+
     def prepare(self, inputs: Sequence[bytes]) -> list[Any]:
         """Return for the bytes of each input what the engine accepts, or why it is refused (a text)."""
-        arrays = self._read(inputs)  # also where the engine decodes by itself: one validator guards every door
+        arrays = self.read(inputs)  # also where the engine decodes by itself: one validator guards every door
         accepted = inputs if self._engine.ACCEPTS == "bytes" else arrays
         return [
             str(array) if isinstance(array, UnreadableInputError) else given

@@ -101,6 +101,7 @@ def check(
     from noria.config import load_config
     from noria.data.audit import dataset_folder
     from noria.data.check import COMPARED, KINDS
+    from noria.data.findings import ranked
     from noria.data.proof import KINDS as BROKEN
     from noria.data.proof import LEAKS
 
@@ -124,7 +125,7 @@ def check(
     else:
         dataset = api.check(data, config=loaded, progress=progress(quiet))
     compared = api.compare_data(dataset, against, config=loaded, progress=progress(quiet)) if against else None
-    findings = [asdict(finding) for finding in (*dataset.findings, *(compared.findings if compared else ()))]
+    findings = [asdict(one) for one in ranked([*dataset.findings, *(compared.findings if compared else ())])]
     facts: dict[str, Any] = {
         "data": str(data),
         "num_examples": len(dataset.examples),

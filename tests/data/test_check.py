@@ -22,6 +22,7 @@ from PIL import Image
 from noria.artifacts.dataset import Dataset
 from noria.contracts import Finding
 from noria.data.check import InspectionCache, check
+from noria.data.findings import ranked
 from noria.data.inspection import inspect_all
 from noria.data.similarity import image as image_similarity
 from noria.errors import DataError
@@ -284,6 +285,13 @@ def test_findings_come_with_the_gravest_first(tmp_path: Path) -> None:
     ranks = [("error", "warning", "info").index(one.severity) for one in check(root, settings=SETTINGS).findings]
     assert ranks == sorted(ranks)
     assert {0, 1, 2} <= set(ranks)
+
+
+def test_what_makes_figures_wrong_comes_before_what_only_looks_odd() -> None:
+    kinds = ["blurred", "unreadable", "shortcut", "wrong_labels", "given_split_leak"]
+    found = [Finding(kind, "warning", 1000 - 200 * place, (), "") for place, kind in enumerate(kinds)]
+    expected = ["given_split_leak", "shortcut", "wrong_labels", "unreadable", "blurred"]
+    assert [one.kind for one in ranked(found)] == expected
 
 
 def test_a_file_above_the_limit_is_not_read(tmp_path: Path) -> None:

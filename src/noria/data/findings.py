@@ -39,6 +39,14 @@ class Near:
 Severity = Literal["error", "warning", "info"]
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
+# What makes the figures wrong, then what teaches the wrong thing, then what takes examples away; then all others.
+_BY_EFFECT = (
+    *("leak", "given_split_leak", "leak_cost", "dataset_changed"),
+    *("label_leak", "shortcut", "language_tells_label", "drift", "shares_changed"),
+    *("conflicting_labels", "near_duplicates_across_labels", "wrong_labels", "relabelled"),
+    *("encoding", "broken_rows", "unreadable", "unreachable", "unlabelled", "empty_text", "many_empty_texts"),
+)
+
 # kind -> severity, message for n files, remedy
 _SET_ASIDE: Mapping[str, tuple[Severity, str, str]] = {
     "unreadable": (
@@ -141,8 +149,13 @@ def findings(
 
 
 def ranked(found: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return findings with the gravest first."""
-    return tuple(sorted(found, key=lambda one: (_SEVERITIES.index(one.severity), -one.count, one.kind)))
+    """Return findings with the gravest first: by severity, then by what they do to a model and to its figures."""
+
+    def place(one: Finding) -> tuple[int, int, int, str]:
+        effect = _BY_EFFECT.index(one.kind) if one.kind in _BY_EFFECT else len(_BY_EFFECT)
+        return _SEVERITIES.index(one.severity), effect, -one.count, one.kind
+
+    return tuple(sorted(found, key=place))
 
 
 def _finding(

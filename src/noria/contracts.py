@@ -115,6 +115,9 @@ class Progress(Protocol):
         ...
 
 
+BEYOND = "of a kind that this graph cannot decode"  # what an exported graph says where its limits are known and told
+
+
 class Silent:
     """The Progress that says nothing."""
 

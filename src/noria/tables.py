@@ -127,12 +127,20 @@ def runtimes_table(rows: Iterable[Mapping[str, Any]]) -> Table:
             f"{row['bytes'] / 1e6:.2f}",
             "" if row["accuracy"] is None else f"{row['accuracy']:.1%}",
             "" if low is None else f"{low:.1%}-{high:.1%}",
-            f"{row['agreement']:.1%}",
-            f"{row['max_score_difference']:.0e}",
-            f"{row['milliseconds']:.1f}",
-            Text("FAILED", style="bold red") if row["failures"] else Text("ok", style="green"),
+            *((f"{row['agreement']:.1%}", f"{row['max_score_difference']:.0e}") if row["num_examples"] else ("", "")),
+            f"{row['milliseconds']:.1f}" if row["num_examples"] else "",
+            _verdict(row),
         )
     return table
+
+
+def _verdict(row: Mapping[str, Any]) -> Text:
+    if row["failures"]:
+        return Text("FAILED", style="bold red")
+    beyond = row.get("beyond", 0)  # bundles of before do not tell
+    if not row["num_examples"]:
+        return Text("not compared: of a kind that it cannot decode", style="yellow")
+    return Text(f"ok, but for {beyond:,} it cannot decode" if beyond else "ok", style="green")
 
 
 def new_table(*columns: str) -> Table:

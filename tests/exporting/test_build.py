@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -19,6 +21,7 @@ from noria.cli import app
 from noria.contracts import Silent
 from noria.errors import ArtifactError, DataError, UnknownNameError, VerificationError
 
+LIMIT = 3_000_000  # bytes; smaller than each file of the model
 FORMATS = ("keras", "savedmodel", "litert", "litert_int8")
 
 
@@ -165,3 +168,16 @@ def test_int8_is_calibrated_on_training_pictures_only(coarse: Run, tmp_path: Pat
     api.export(copy, tmp_path / "float", formats=["keras", "litert"])  # needs no training picture
     with pytest.raises(DataError, match="cannot be read"):
         api.export(copy, tmp_path / "int8", formats=["keras", "litert_int8"])
+
+
+@pytest.mark.parametrize("formats", ["savedmodel", "keras", "litert"])
+def test_a_full_disk_is_told_and_leaves_nothing(run: Run, tmp_path: Path, formats: str) -> None:
+    """A limit on the size of files stands for the disk: what is written fails in the same way."""
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({LIMIT}, {LIMIT}))"
+    code = f"{limited}; import noria.cli; noria.cli.main()"
+    command = [sys.executable, "-c", code, "export", run.path, "--out", tmp_path / "bundle", "--formats", formats]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 1
+    assert "No room to write" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())

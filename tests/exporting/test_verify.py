@@ -7,20 +7,24 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from noria import api
 from noria.artifacts.bundle import Bundle
 from noria.artifacts.files import read_json, sha256_file, write_json
 from noria.cli import app
+from noria.contracts import BEYOND
 from noria.convert import to_litert
 from noria.errors import ArtifactError, DataError
-from noria.exporting.verify import RuntimeRow, Verification
+from noria.exporting.verify import RuntimeRow, Verification, _compared
 from noria.inference import runtimes
 
 HIDE_TENSORFLOW = """
@@ -148,6 +152,32 @@ def test_golden_scores_that_were_changed_fail(copy: Path) -> None:
     verification = api.verify(copy)
     assert not verification.passed
     assert rows(verification)["litert"].failures
+
+
+def test_what_a_decoder_is_known_not_to_know_is_told_and_is_no_failure(
+    bundle: Bundle, photos: Path, tmp_path: Path
+) -> None:
+    folder = sorted(one for one in photos.iterdir() if one.is_dir())[0]
+    (tmp_path / "tif" / folder.name).mkdir(parents=True)
+    for number, file in enumerate(sorted(folder.iterdir())[:4]):
+        Image.open(file).convert("RGB").save(tmp_path / "tif" / folder.name / f"{number}.tif")
+    found = rows(api.verify(bundle, tmp_path / "tif"))
+    assert (found["savedmodel"].beyond, found["savedmodel"].num_examples, found["savedmodel"].failures) == (4, 0, ())
+    assert (found["litert"].beyond, found["litert"].num_examples) == (0, 4)
+    shown = CliRunner().invoke(app, ["verify", str(bundle.path), str(tmp_path / "tif")], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    assert "not compared: of a kind that it cannot decode" in shown.output
+
+
+def test_inputs_that_are_refused_for_no_known_reason_fail_a_file(bundle: Bundle) -> None:
+    scores = np.full((200, 3), 1 / 3, np.float32)
+    some = scores.copy()
+    some[:3] = np.nan
+    told = partial(_compared, bundle, "savedmodel", some)
+    truth = np.zeros(200, np.int64)
+    (failure,) = told(["boom"] * 3 + [""] * 197, scores, truth).failures
+    assert failure == "it refused 3 of 200 inputs; the first: boom"
+    assert told([f"a file {BEYOND}"] * 3 + [""] * 197, scores, truth).failures == ()
 
 
 def test_data_that_nothing_can_read_is_told(bundle: Bundle, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.artifacts.bundle import REMEDY, Bundle, ExportedFile, Tolerances
-from noria.contracts import Progress
+from noria.contracts import BEYOND, Progress
 from noria.errors import ArtifactError, DataError, MissingExtraError
 from noria.evaluation import agreement
 from noria.evaluation.compare import paired_difference
@@ -43,6 +43,7 @@ class RuntimeRow:
     bytes: int
     num_examples: int  # that this runtime answered
     failures: tuple[str, ...] = ()
+    beyond: int = 0  # inputs of a kind that its own decoder is known not to know, such as TIFF; not compared
     mean_score_difference: float = 0.0  # of an input's scores the largest difference, averaged over the inputs
 
 
@@ -132,10 +133,12 @@ def verify(
         raise MissingExtraError(f"An engine that runs a file of {bundle.path}", "train")
     inputs = _golden(bundle) if inputs is None else list(inputs)
     outputs: dict[str, NDArray[np.float32]] = {}
-    set_aside: dict[str, str] = {}
+    reasons: dict[str, list[str]] = {}
     for name in opened.names:
-        outputs[name], failed = _scores(opened[name], inputs, f"verify {name}", progress)
-        set_aside.update(failed)
+        outputs[name], reasons[name] = _scores(opened[name], inputs, f"verify {name}", progress)
+    set_aside = {
+        one.name: said for failed in reasons.values() for one, said in zip(inputs, failed, strict=True) if said
+    }
     if golden:
         _require_same_ids(opened[opened.names[0]], bundle)
         against = _expected(bundle)
@@ -146,7 +149,7 @@ def verify(
     if np.isnan(against[:, 0]).all():
         raise DataError(f"None of {len(inputs)} inputs could be read; the first: {next(iter(set_aside.values()), '')}")
     truth = np.array([bundle.labels.index(one.label) if one.label in bundle.labels else -1 for one in inputs])
-    rows = [_compared(bundle, name, outputs[name], against, truth) for name in opened.names]
+    rows = [_compared(bundle, name, outputs[name], reasons[name], against, truth) for name in opened.names]
     if timed:
         with progress.track("speed", len(rows)) as advance:
             for position, row in enumerate(rows):
@@ -184,14 +187,13 @@ def _expected(bundle: Bundle) -> NDArray[np.float32]:
 
 def _scores(
     predictor: Predictor, inputs: list[Input], told: str, progress: Progress
-) -> tuple[NDArray[np.float32], dict[str, str]]:
-    """Return (n, C), a row of NaN for what could not be read, and the reasons by name."""
-    rows, failed = [], {}
+) -> tuple[NDArray[np.float32], list[str]]:
+    """Return (n, C), a row of NaN for what could not be read, and n reasons, empty where it could."""
+    rows, failed = [], []
     with progress.track(told, len(inputs)) as advance:  # the first one also opens the engine, which may take seconds
         for result in predictor.results(inputs):
             advance(1)
-            if result.scores is None:
-                failed[result.name] = result.error
+            failed.append(result.error if result.scores is None else "")
             rows.append(np.full(len(predictor.labels), np.nan) if result.scores is None else result.scores)
     return np.asarray(rows, np.float32), failed
 
@@ -213,18 +215,30 @@ def _compared(
     bundle: Bundle,
     runtime: str,
     scores: NDArray[np.float32],
+    reasons: Sequence[str],
     reference: NDArray[np.float32],
     truth: NDArray[np.int64],
 ) -> RuntimeRow:
-    """Compare on what this runtime answered: the SavedModel's decoder knows no TIFF, and says so."""
+    """Compare on what this runtime answered: the SavedModel's decoder knows no TIFF, and says so.
+
+    What it refuses without such a reason counts like answers that differ.
+    """
     expected = ~np.isnan(reference[:, 0])
     answered = expected & ~np.isnan(scores[:, 0])
+    beyond = expected & np.array([BEYOND in reason for reason in reasons])
+    refused, wanted = int((expected & ~answered & ~beyond).sum()), int((expected & ~beyond).sum())
     entry = bundle.manifest.file_of(runtimes.member(runtime).FORMAT)
+    tolerances = bundle.manifest.tolerances[entry.format]
+    failures: tuple[str, ...] = ()
+    if refused > (1 - tolerances.agreement) * wanted:
+        first = next(said for said, is_it in zip(reasons, expected & ~answered & ~beyond, strict=True) if is_it)
+        failures = (f"it refused {refused} of {wanted} inputs; the first: {first}",)
     if not answered.any():
-        failure = (f"it answered none of {int(expected.sum())} inputs",)
-        return RuntimeRow(runtime, entry.format, None, None, 0.0, 1.0, 0.0, entry.bytes, 0, failure, 1.0)
-    row, lost = _row(runtime, entry, scores[answered], reference[answered], truth[answered])
-    return replace(row, failures=_failures(row, bundle.manifest.tolerances[entry.format], lost))
+        row = RuntimeRow(runtime, entry.format, None, None, 1.0, 0.0, 0.0, entry.bytes, 0, failures)
+    else:
+        row, lost = _row(runtime, entry, scores[answered], reference[answered], truth[answered])
+        failures += _failures(row, tolerances, lost)
+    return replace(row, failures=failures, beyond=int(beyond.sum()))
 
 
 def _row(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,16 @@ def write(source: ExportSource, folder: Path) -> None:
         lambda raw: from_arrays(source.decode(raw)),
         input_signature=[tf.TensorSpec([None], tf.string, name=source.input_name)],
     )
-    with native_output_hidden():
-        tf.saved_model.save(
-            module, str(folder / PATH), signatures={"serving_default": from_bytes, "arrays": from_arrays}
-        )
+    signatures = {"serving_default": from_bytes, "arrays": from_arrays}
+    try:
+        with native_output_hidden():
+            tf.saved_model.save(module, str(folder / PATH), signatures=signatures)
+    except tf.errors.OpError as error:
+        raise _as_told_by_the_system(error) from error
+
+
+def _as_told_by_the_system(error: tf.errors.OpError) -> OSError:
+    """TensorFlow wraps what the system says about a file, with a full disk as one of its own kinds of errors."""
+    known = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
+    number = next((one for one in known if os.strerror(one) in error.message), None)
+    return OSError(errno.EIO, error.message) if number is None else OSError(number, os.strerror(number))

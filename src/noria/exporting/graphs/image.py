@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from noria.contracts import BEYOND
 from noria.exporting.graphs._geometry import fit, needed_size, on_canvas
 from noria.exporting.graphs._octets import (
     find_chunks,
@@ -85,7 +86,7 @@ def _format_index(data: tf.Tensor) -> tf.Tensor:
 
 
 def _refuse_format(_data: tf.Tensor, _settings: Settings) -> tuple[tf.Tensor, tf.Tensor]:
-    _require(tf.constant(False), f"not a picture that this graph can decode; supported: {SUPPORTED}")
+    _require(tf.constant(False), f"a file {BEYOND}; supported: {SUPPORTED}")
     return tf.zeros((1, 1, 3), tf.uint8), tf.ones((2,), tf.int64)
 
 
@@ -372,7 +373,7 @@ def _decode_bmp(data: tf.Tensor, settings: Settings) -> tuple[tf.Tensor, tf.Tens
     width, height, bits = header.width, header.height, header.bits
     plain = (header.compression == 0) & tf.reduce_any(bits == [1, 4, 8, 24, 32])
     plain &= tf.reduce_any(header.palette_at - 14 == [12, 40, 52, 56, 64, 108, 124]) & (header.colours <= 256)
-    _require(plain, f"a BMP of a kind that this graph cannot decode; supported: {SUPPORTED}")
+    _require(plain, f"a BMP {BEYOND}; supported: {SUPPORTED}")
     _refuse_size(height, width, settings)
     stride = (width * bits + 31) // 32 * 4
     # The last row may lack its padding.

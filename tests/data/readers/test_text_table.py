@@ -247,6 +247,20 @@ def test_a_tab_separated_table_whose_quotes_mean_nothing_is_read_as_it_is(tmp_pa
     assert "read as itself" in message(listing, "columns_chosen")
 
 
+def test_quoted_texts_of_hundreds_of_lines_are_read_whole_where_the_head_ends_within_one(tmp_path: Path) -> None:
+    text = "\n".join(f"line {n} of a long text{', with a comma' if n % 3 == 0 else ''}" for n in range(1_100))
+    listing = read(tmp_path, table([(f"{number}: {text}", ("pos", "neg")[number % 2]) for number in range(100)]))
+    assert len(listing.candidates) == 100
+    assert not listing.set_aside
+    assert "read as itself" not in message(listing, "columns_chosen")
+
+
+def test_a_quote_that_is_never_closed_in_more_than_the_head_costs_one_line(tmp_path: Path) -> None:
+    listing = read(tmp_path, 'text,label\nfine,pos\n"open,pos\n' + "good as gold,pos\n" * 100_000)
+    assert len(listing.candidates) == 100_001
+    assert "never closed" in set_aside(listing, "broken_rows")["reviews.csv:3"]
+
+
 def test_a_cell_of_50_megabytes_is_listed_for_the_input_to_judge(tmp_path: Path) -> None:
     listing = read(tmp_path, f"text,label\nfine,pos\n{'x' * 50_000_000},pos\nbad,neg\n")
     assert list(map(len, listing.contents or ())) == [4, 50_000_000, 3]

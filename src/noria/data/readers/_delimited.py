@@ -33,6 +33,14 @@ class _Dialect:
     quoted: bool  # whether " at the start of a cell opens a quotation
 
 
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The first lines of a table."""
+
+    lines: list[str]
+    is_cut: bool  # whether more lines follow, so that the last record may be unfinished
+
+
 def open_table(path: Path, columns: Columns) -> Table:
     """Open a table of text.
 
@@ -74,19 +82,20 @@ def _lines(path: Path, encoding: Encoding) -> Iterator[str]:
         yield from text
 
 
-def _head(path: Path, encoding: Encoding) -> list[str]:
+def _head(path: Path, encoding: Encoding) -> _Head:
     """The first lines, but for those that are too long to say anything in reasonable time."""
-    found, size = [], 0
+    found: list[str] = []
+    size = 0
     for line in _lines(path, encoding):
+        if size > _HEAD:
+            return _Head(found, is_cut=True)
         if len(line) <= _HEAD:
             found.append(line)
         size += len(line)
-        if size > _HEAD:
-            break
-    return found
+    return _Head(found, is_cut=False)
 
 
-def _dialect(path: Path, head: list[str]) -> _Dialect:
+def _dialect(path: Path, head: _Head) -> _Dialect:
     """The delimiter under which the first records look most like a table, and whether quotes enclose cells there."""
     delimiters = ("\t",) if _is_tsv(path) else _DELIMITERS
     quoted = max((_Dialect(one, True) for one in delimiters), key=lambda one: _tableness(_first_records(head, one)))
@@ -104,8 +113,9 @@ def _is_tsv(path: Path) -> bool:
     return ".tsv" in [suffix.lower() for suffix in path.suffixes[-2:]]
 
 
-def _first_records(head: list[str], dialect: _Dialect) -> list[Row]:
-    return [row for row in itertools.islice(_records(iter(head), dialect), _HEAD_RECORDS) if row.cells or row.trouble]
+def _first_records(head: _Head, dialect: _Dialect) -> list[Row]:
+    records = itertools.islice(_records(iter(head.lines), dialect, is_cut=head.is_cut), _HEAD_RECORDS)
+    return [row for row in records if row.cells or row.trouble]
 
 
 def _tableness(records: Sequence[Row]) -> float:
@@ -188,8 +198,11 @@ def _of_width(row: Row, width: int) -> Row:
     return Row(row.line, (), f"it has {cells}, but the table has {width} columns{hint}")
 
 
-def _records(lines: Iterator[str], dialect: _Dialect) -> Iterator[Row]:
-    """Records with the line where each starts; one that cannot be read is its line, and the next line starts anew."""
+def _records(lines: Iterator[str], dialect: _Dialect, *, is_cut: bool = False) -> Iterator[Row]:
+    """Records with the line where each starts; one that cannot be read is its line, and the next line starts anew.
+
+    Where the lines are cut off, a last record that is still open is neither wrong nor a record: it is left out.
+    """
     source = _Lines(lines)
     while True:
         source.commit()
@@ -205,6 +218,9 @@ def _records(lines: Iterator[str], dialect: _Dialect) -> Iterator[Row]:
                 yield Row(source.first, cells)
                 source.commit()
         except csv.Error as error:
+            # A first record is kept: without any, a table whose very first quote is never closed could not be read.
+            if is_cut and source.is_at_end and source.first > 1:
+                return
             trouble = _trouble(error, source)
             yield Row(source.first, (), trouble)
             source.give_back_all_but_first()

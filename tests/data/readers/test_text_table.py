@@ -199,6 +199,18 @@ def test_a_table_without_a_header_is_told_and_can_be_read_by_number(tmp_path: Pa
     assert "no header" in message(listing, "columns_chosen")
 
 
+def test_texts_without_labels_need_no_header_where_their_column_is_clear(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("".join(f"{text.replace(',', '')}.\n" for text in GOOD), encoding="utf-8")
+    (tmp_path / "two.csv").write_text("".join(f'{n},"{text}"\n' for n, text in enumerate(GOOD)), encoding="utf-8")
+    assert len(list(text_table.inputs(tmp_path / "one.csv", Columns()))) == 4
+    assert list(text_table.inputs(tmp_path / "two.csv", Columns(text="2"))) == [
+        (f"two.csv:{line}", text.encode()) for line, text in enumerate(GOOD, start=1)
+    ]
+    with pytest.raises(DataError, match="no header: its row 1") as error:
+        list(text_table.inputs(tmp_path / "two.csv", Columns()))
+    assert "--label" not in str(error.value)
+
+
 @pytest.mark.parametrize("first", [0, 1, 2])
 def test_labels_that_are_numbers_are_not_taken_for_the_numbers_of_columns(tmp_path: Path, first: int) -> None:
     content = "".join(f'"{text}",{(number + first) % 3}\n' for number, text in enumerate(GOOD))

@@ -190,8 +190,11 @@ def choose(path: Path, table: Table, columns: Columns) -> Chosen:
     """Return the columns to use.
 
     Raises:
-        DataError: a named column does not exist, or it is not clear which to take.
+        DataError: a named column does not exist, or it is not clear which to take, as in a table without a header
+            whose columns are not named by number.
     """
+    if not table.header and not {columns.text, columns.label} <= {*table.names}:
+        raise _without_header(path, table, "--text {text} --label {label}")
     reserved = {name: _index(table, name) for name in RESERVED}
     if name := column_of(columns.group):
         reserved["group"] = _said(path, table, name, "--group column:")
@@ -221,6 +224,8 @@ def choose_text(path: Path, table: Table, columns: Columns) -> int:
     Raises:
         DataError: as `choose`.
     """
+    if not table.header and len(table.names) > 1 and columns.text not in table.names:
+        raise _without_header(path, table, "--text {text}")
     if columns.text is not None:
         return _said(path, table, columns.text, "--text ")
     reserved = {_index(table, name) for name in RESERVED}
@@ -294,6 +299,17 @@ def _weight(column: _Column) -> int:
     """Characters, those of writing without spaces counted threefold: such a character is half a word."""
     sample = column.sample
     return column.characters * (3 if any(ord(one) > 0x2E7F for one in sample) else 1)
+
+
+def _without_header(path: Path, table: Table, options: str) -> DataError:
+    first = next(row for row in table.rows() if not row.trouble)
+    by_length = sorted(table.names, key=lambda name: len(first.cells[int(name) - 1]))
+    shown = "\n".join(f"  {name}: {shortened(cell)}" for name, cell in zip(table.names, first.cells, strict=True))
+    likely = options.format(text=by_length[-1], label=by_length[0])
+    return DataError(
+        f"{path} has no header: its row 1 (line {first.line}) is data already:\n{shown}\n"
+        f"Put a first line of names above it, such as text,label, or name columns by number, here perhaps: {likely}."
+    )
 
 
 def _ambiguous(path: Path, table: Table, role: Role, could_be: Sequence[int]) -> DataError:

@@ -45,7 +45,7 @@ def open_table(path: Path, columns: Columns) -> Table:
     """Open a table of text.
 
     Raises:
-        DataError: it cannot be read, or has no header and its columns are not named by number.
+        DataError: it cannot be read, or has no row.
     """
     encoding = _encoding(path, columns)
     # The limit is the interpreter's, for all threads: it is only ever raised.
@@ -60,7 +60,6 @@ def open_table(path: Path, columns: Columns) -> Table:
     names = tuple(str(one).strip() for one in first.cells)
     if not header:
         names = tuple(str(number) for number in range(1, len(first.cells) + 1))
-        _require_numbers(path, first, columns, names)
     return Table(
         names=names,
         rows=lambda: _rows(path, encoding, dialect, first, header),
@@ -156,23 +155,6 @@ def _is_content(cell: str) -> bool:
     except ValueError:
         return len(cell) > _LONG_NAME or len(cell.split()) > 5 or any(mark in cell for mark in ".!?。！？，")
     return True
-
-
-def _require_numbers(path: Path, first: Row, columns: Columns, names: tuple[str, ...]) -> None:
-    if columns.text in names and columns.label in names:
-        return
-    shown = "\n".join(f"  {number}: {_short(cell)}" for number, cell in zip(names, first.cells, strict=True))
-    by_length = sorted(names, key=lambda name: len(first.cells[int(name) - 1]))
-    likely = f"--text {by_length[-1]} --label {by_length[0]}"
-    raise DataError(
-        f"{path} has no header: its row 1 (line {first.line}) is data already:\n{shown}\n"
-        f"Put a first line of names above it, such as text,label, or name columns by number, here perhaps: {likely}."
-    )
-
-
-def _short(cell: str) -> str:
-    text = cell.encode("utf-8", "backslashreplace").decode()
-    return repr(text if len(text) <= 60 else text[:60] + "…")
 
 
 def _rows(path: Path, encoding: Encoding, dialect: _Dialect, first: Row, header: bool) -> Iterator[Row]:

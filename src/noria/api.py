@@ -243,13 +243,14 @@ def explain(
     inputs: PathLike | bytes | Input | Iterable[PathLike | bytes | Input],
     *,
     runtime: str | None = None,
+    columns: Columns | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield for each text, in order, how far each of its words pushed the answer.
 
     Exact for a linear model (`ngrams`); for the others by leaving words out and asking again.
 
     Args:
-        inputs: as for `predict`.
+        inputs, columns: as for `predict`.
 
     Returns:
         `input` and either `error`, or `label`, `confidence`, `method` ("exact" or "occlusion"), `bias`, `text` and
@@ -264,7 +265,7 @@ def explain(
     opened = _opened(source)
     parts_of = _open_parts(opened)
     predictor = Predictor(opened, runtime=runtime)
-    return (_explained(predictor, parts_of, one) for one in _found(opened, inputs))
+    return (_explained(predictor, parts_of, one) for one in _found(opened, inputs, columns))
 
 
 def _told(dataset: Dataset) -> str:
@@ -393,7 +394,7 @@ def _unfinished(dataset: Dataset, config: Config) -> Path:
 def _found(
     opened: Run | Bundle,
     inputs: PathLike | bytes | Input | Iterable[PathLike | bytes | Input],
-    columns: Columns | None = None,
+    columns: Columns | None,
 ) -> Iterator[Input]:
     from noria.inference.predictor import Input
     from noria.sources import inputs_at

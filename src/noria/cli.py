@@ -28,6 +28,7 @@ from noria.options import (
     Decisions,
     Files,
     Group,
+    InputColumn,
     LabelColumn,
     Quiet,
     Runtime,
@@ -301,9 +302,7 @@ def predict(
     source: Source,
     files: Files = None,
     texts: Texts = None,
-    column: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Of a table: the column of texts. \\[default: found]")
-    ] = None,
+    column: InputColumn = None,
     runtime: Runtime = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to list for each input.")] = 5,
     as_json: AsJsonLines = False,
@@ -344,6 +343,7 @@ def explain(
     source: Source,
     files: Files = None,
     texts: Texts = None,
+    column: InputColumn = None,
     runtime: Runtime = None,
     as_json: AsJsonLines = False,
 ) -> None:
@@ -353,7 +353,7 @@ def explain(
     from noria.inference.predictor import open_source
 
     opened = open_source(Path(source))
-    given = _given(opened, files, texts)
+    given = _given(opened, files, texts, _columns(column, None))
     failed = 0
     for told in api.explain(opened, given, runtime=runtime):
         failed += "error" in told
@@ -405,7 +405,7 @@ def _columns(text: str | None, label: str | None) -> Columns | None:
 
 
 def _given(
-    opened: Run | Bundle, files: Sequence[str] | None, texts: Sequence[str] | None, columns: Columns | None = None
+    opened: Run | Bundle, files: Sequence[str] | None, texts: Sequence[str] | None, columns: Columns | None
 ) -> list[Input]:
     """The inputs that a command names, in order: texts in the command itself, then files, tables and `-`."""
     from noria.inference.predictor import Input

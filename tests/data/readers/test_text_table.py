@@ -208,7 +208,19 @@ def test_texts_without_labels_need_no_header_where_their_column_is_clear(tmp_pat
     ]
     with pytest.raises(DataError, match="no header: its row 1") as error:
         list(text_table.inputs(tmp_path / "two.csv", Columns()))
-    assert "--label" not in str(error.value)
+    assert str(error.value).endswith("here perhaps: --column 2.")
+
+
+def test_a_table_to_be_answered_is_told_of_the_option_that_names_its_column(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text("text_a,text_b\none,two\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"Say which: --column NAME\.$"):
+        list(text_table.inputs(path, Columns()))
+    with pytest.raises(DataError, match=r"Say which: --text NAME --label NAME\.$"):
+        text_table.read(path, Columns())
+    path.write_text("note,note\none,two\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"Say the number of one: --column 1\."):
+        list(text_table.inputs(path, Columns(text="note")))
 
 
 @pytest.mark.parametrize("first", [0, 1, 2])

@@ -113,6 +113,9 @@ _OTHER_NAMES = frozenset(
     )
 )
 RESERVED = ("split", "group")
+# What names columns on the command line. Verbs that answer have no labels, and their --text is a text to be answered.
+_NAMING = "--text {text} --label {label}"
+_NAMING_THE_TEXT = "--column {text}"
 
 Role = Literal["text", "label"]
 
@@ -194,7 +197,7 @@ def choose(path: Path, table: Table, columns: Columns) -> Chosen:
             whose columns are not named by number.
     """
     if not table.header and not {columns.text, columns.label} <= {*table.names}:
-        raise _without_header(path, table, "--text {text} --label {label}")
+        raise _without_header(path, table, _NAMING)
     reserved = {name: _index(table, name) for name in RESERVED}
     if name := column_of(columns.group):
         reserved["group"] = _said(path, table, name, "--group column:")
@@ -225,12 +228,12 @@ def choose_text(path: Path, table: Table, columns: Columns) -> int:
         DataError: as `choose`.
     """
     if not table.header and len(table.names) > 1 and columns.text not in table.names:
-        raise _without_header(path, table, "--text {text}")
+        raise _without_header(path, table, _NAMING_THE_TEXT)
     if columns.text is not None:
-        return _said(path, table, columns.text, "--text ")
+        return _said(path, table, columns.text, "--column ")
     reserved = {_index(table, name) for name in RESERVED}
     free = [number for number in range(len(table.names)) if number not in reserved]
-    return free[0] if len(free) == 1 else _found(path, table, "text", free)[0]
+    return free[0] if len(free) == 1 else _found(path, table, "text", free, _NAMING_THE_TEXT)[0]
 
 
 def _index(table: Table, name: str) -> int | None:
@@ -253,20 +256,20 @@ def _said(path: Path, table: Table, said: str, option: str) -> int:
     raise DataError(f"{path} has no column {said!r}.{hint}\n{_listed(_look(table))}")
 
 
-def _found(path: Path, table: Table, role: Role, free: Sequence[int]) -> tuple[int, str]:
+def _found(path: Path, table: Table, role: Role, free: Sequence[int], options: str = _NAMING) -> tuple[int, str]:
     """The one column that can play a role, and why it is that."""
     for names, how in _ways(role):
         called = [number for number in free if _is_called(table.names[number], names, how)]
         if len(called) == 1:
             return called[0], f"{table.names[called[0]]!r} by its name"
         if called:
-            raise _ambiguous(path, table, role, called)
+            raise _ambiguous(path, table, role, called, options)
     looked_at = _look(table)
     fitting = [number for number in free if _fits(looked_at[number], role)]
     if len(fitting) == 1:
         what = "the only column of long, different values" if role == "text" else "the only column of few values"
         return fitting[0], f"{table.names[fitting[0]]!r} as {what}"
-    raise _ambiguous(path, table, role, fitting)
+    raise _ambiguous(path, table, role, fitting, options)
 
 
 def _ways(role: Role) -> tuple[tuple[frozenset[str], str], ...]:
@@ -312,11 +315,12 @@ def _without_header(path: Path, table: Table, options: str) -> DataError:
     )
 
 
-def _ambiguous(path: Path, table: Table, role: Role, could_be: Sequence[int]) -> DataError:
+def _ambiguous(path: Path, table: Table, role: Role, could_be: Sequence[int], options: str) -> DataError:
     names = " and ".join(repr(table.names[number]) for number in could_be)
     what = f"could each be the {role}" if could_be else f"No column is recognisably the {role}"
     said = f"{names} {what}" if could_be else what
-    return DataError(f"{path}: {said}. The columns are:\n{_listed(_look(table))}\nSay which: --text NAME --label NAME.")
+    naming = options.format(text="NAME", label="NAME")
+    return DataError(f"{path}: {said}. The columns are:\n{_listed(_look(table))}\nSay which: {naming}.")
 
 
 def _listed(columns: Sequence[_Column]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from noria.artifacts.bundle import Bundle
 from noria.artifacts.run import Run
 from noria.data.readers import Columns, unlabelled
+from noria.errors import UnreadableInputError
 from noria.inference.predictor import Input, files_below
 
 
@@ -21,4 +22,8 @@ def inputs_at(path: Path, opened: Run | Bundle, columns: Columns | None = None) 
     if held is None:
         yield from files_below([path])
     else:
-        yield from (Input(name, data) for name, data in held)
+        for name, data in held:
+            if isinstance(data, UnreadableInputError):
+                yield Input(name, b"", trouble=str(data))
+            else:
+                yield Input(name, data)

@@ -95,9 +95,11 @@ def test_each_line_of_standard_input_is_a_text(films_bundle: Bundle) -> None:
 
 def test_the_rows_of_a_table_and_a_text_given_in_the_command_are_answered(films_bundle: Bundle, tmp_path: Path) -> None:
     table = tmp_path / "new.csv"
-    table.write_text("id,review\n1,A wonderful moving film\n2,\n3,Awful. A waste\n", encoding="utf-8")
+    table.write_text("id,review\n1,A wonderful moving film\n2,\n3,Awful. A waste\n4,a,b\n", encoding="utf-8")
     rows = call("predict", films_bundle.path, table)
-    assert [one.get("label", "error") for one in rows] == ["good", "error", "bad"]
+    assert [one.get("label", "error") for one in rows] == ["good", "error", "bad", "error"]
+    assert "empty" in rows[1]["error"]
+    assert "it has 3 cells, but the table has 2 columns" in rows[3]["error"]
     (one,) = call("predict", films_bundle.path, "--text", "A wonderful, moving film")
     assert one["label"] == "good"
 

@@ -133,6 +133,13 @@ def test_split_and_group_are_kept(tmp_path: Path) -> None:
         read(tmp_path, "text,label,split\na,x,test\nb,y,trian\n")
 
 
+def test_a_split_that_is_no_text_costs_its_own_row(tmp_path: Path) -> None:
+    rows = [{"text": "a", "label": 1, "split": ["train"]}, {"text": "b", "label": 1, "split": "train"}]
+    listing = read(tmp_path, "".join(json.dumps(row) + "\n" for row in rows), "r.jsonl")
+    assert listing.candidates == (Candidate("r.jsonl:2", "1", "train"),)
+    assert set_aside(listing, "broken_rows")["r.jsonl:1"].startswith("line 1: its split is list")
+
+
 # --- which columns
 
 
@@ -160,7 +167,7 @@ def test_two_columns_that_could_each_be_the_label_are_shown(shared_data: Path) -
     path = shared_data / "zh_reviews" / "online_shopping_10_cats.csv"
     with pytest.raises(DataError, match="'cat' and 'label' could each be the label") as error:
         text_table.read(path, Columns())
-    assert "1: 'cat', for example '书籍'" in str(error.value)
+    assert "1: 'cat', for example '书籍' (line 2)" in str(error.value)
     assert "--text NAME --label NAME" in str(error.value)
     listing = text_table.read(path, Columns(label="cat"))
     assert len(listing.candidates) == 62_773
@@ -168,8 +175,10 @@ def test_two_columns_that_could_each_be_the_label_are_shown(shared_data: Path) -
 
 
 def test_two_columns_of_text_are_shown(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="'text_a' and 'text_b' could each be the text"):
-        read(tmp_path, "text_a,text_b,label\none,two,3\n")
+    with pytest.raises(DataError, match="'text_a' and 'text_b' could each be the text") as error:
+        read(tmp_path, "text_a,text_b,label\none,,3\ntwo,three,4\n")
+    assert "1: 'text_a', for example 'one' (line 2)" in str(error.value)
+    assert "2: 'text_b', for example 'three' (line 3)" in str(error.value)
     rows = "\n".join(f"the {n}th long sentence here,the {n}th other sentence,{n % 2}" for n in range(30))
     with pytest.raises(DataError, match="'summary' and 'story' could each be the text"):
         read(tmp_path, f"summary,story,label\n{rows}\n")
@@ -251,6 +260,18 @@ def test_rows_that_are_wrong_are_set_aside_with_their_line(tmp_path: Path) -> No
     assert set_aside(listing, "unlabelled") == {"reviews.csv:7": "line 7: the label is empty"}
 
 
+def test_a_row_that_is_wrong_is_to_be_answered_with_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_bytes(b'id,text\n1,"so, so"\n2,a,b\n3,"open\n4,\n5,\xff\n')
+    found = dict(text_table.inputs(tmp_path / "r.csv", Columns(encoding="utf-8")))
+    assert (found["r.csv:2"], found["r.csv:5"]) == (b"so, so", b"")
+    assert "it has 3 cells, but the table has 2 columns" in str(found["r.csv:3"])
+    assert "never closed" in str(found["r.csv:4"])
+    assert str(found["r.csv:6"]) == "it holds bytes that are not UTF-8"
+    (tmp_path / "r.jsonl").write_text('{"text": ["a"]}\nno\n', encoding="utf-8")
+    asked = text_table.inputs(tmp_path / "r.jsonl", Columns())
+    assert [str(one)[:14] for _, one in asked] == ["its text is li", "it is not vali"]
+
+
 @pytest.mark.parametrize("line", ['"never closed,pos', '"closed" too early,pos'])
 def test_a_wrong_quote_costs_its_own_line_and_no_other(tmp_path: Path, line: str) -> None:
     good = [f'"{text}",pos' for text in GOOD]
@@ -313,7 +334,9 @@ def test_measurements_are_refused_and_a_few_numbers_with_fractions_are_told(tmp_
     assert "reviews.csv" in str(error.value)
     assert "  2: text 'text 0', label '0.01'" in str(error.value)
     listing = read(tmp_path, table([(f"text {number}", number % 3 + 0.5) for number in range(60)]))
-    assert "0.5" in message(listing, "labels_with_fractions")
+    assert "such as 0.5 (line 2) are" in message(listing, "labels_with_fractions")
+    (found,) = [one for one in listing.findings if one.kind == "labels_with_fractions"]
+    assert found.examples == ("reviews.csv:2", "reviews.csv:3", "reviews.csv:4")
 
 
 @pytest.mark.parametrize("labels", [("0", "1"), ("true", "false"), ("1.0", "0.0"), ("-1", "1")])

@@ -16,10 +16,11 @@ from typing import Protocol, cast
 
 from noria import plugins
 from noria.contracts import Candidate, Finding, SetAside
-from noria.errors import DataError, nearest_name
+from noria.errors import DataError, UnreadableInputError, nearest_name
 
 SHELF = "noria.data.readers"
 TASKS = "noria.tasks"
+Held = bytes | Path | UnreadableInputError  # an input, the file that it is, or why there is none
 EXPECTED = """Expected a folder with one folder for each class, a table of paths and labels, or a table of texts:
 
     photos/                     labels.csv                  reviews.csv
@@ -112,12 +113,12 @@ def read(path: Path, reader: str, columns: Columns | None = None) -> Listing:
     return cast(Reader, plugins.load(SHELF, reader)).read(path, columns or Columns())
 
 
-def unlabelled(path: Path, task: str, columns: Columns | None = None) -> Iterator[tuple[str, bytes | Path]] | None:
+def unlabelled(path: Path, task: str, columns: Columns | None = None) -> Iterator[tuple[str, Held]] | None:
     """Return names and bytes of the inputs that a table or text file holds, or None where files are the inputs."""
     for name in plugins.load(TASKS, task).READERS:
         reader = plugins.load(SHELF, name)
         if hasattr(reader, "inputs") and reader.answers_for(path):
-            return cast(Iterator[tuple[str, bytes | Path]], reader.inputs(path, columns or Columns()))
+            return cast(Iterator[tuple[str, Held]], reader.inputs(path, columns or Columns()))
     return None
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from noria.data.readers import Columns, column_of
-from noria.data.readers._table import Cells, Table
+from noria.data.readers._table import Table
 from noria.errors import DataError, nearest_name
 
 _LOOKED_AT = 20_000  # rows, where names do not decide
@@ -142,14 +142,16 @@ class _Column:
     filled: int = 0
     characters: int = 0
     sample: str = ""
+    line: int = 0  # of the row that the sample is from
 
-    def add(self, value: Any) -> None:
+    def add(self, value: Any, line: int) -> None:
         text = "" if value is None else str(value).strip()
         if not text:
             return
         self.filled += 1
         self.characters += len(text)
-        self.sample = self.sample or text
+        if not self.sample:
+            self.sample, self.line = text, line
         if len(self.distinct) < _DISTINCT:
             self.distinct.add(text)
 
@@ -291,10 +293,9 @@ def _fits(column: _Column, role: Role) -> bool:
 
 def _look(table: Table) -> list[_Column]:
     found = [_Column(number, name) for number, name in enumerate(table.names)]
-    rows: itertools.islice[Cells] = itertools.islice((row.cells for row in table.rows() if not row.trouble), _LOOKED_AT)
-    for cells in rows:
-        for column, value in zip(found, cells, strict=True):
-            column.add(value)
+    for row in itertools.islice((row for row in table.rows() if not row.trouble), _LOOKED_AT):
+        for column, value in zip(found, row.cells, strict=True):
+            column.add(value, row.line)
     return found
 
 
@@ -325,7 +326,8 @@ def _ambiguous(path: Path, table: Table, role: Role, could_be: Sequence[int], op
 
 def _listed(columns: Sequence[_Column]) -> str:
     return "\n".join(
-        f"  {one.number + 1}: {one.name!r}, for example {shortened(one.sample) if one.filled else 'nothing'}"
+        f"  {one.number + 1}: {one.name!r}, "
+        + (f"for example {shortened(one.sample)} (line {one.line})" if one.filled else "without any value")
         for one in columns
     )
 

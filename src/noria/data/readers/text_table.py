@@ -19,7 +19,7 @@ from noria.data.readers._class_folders import PICTURE_ENDINGS, SPLIT_FOLDERS
 from noria.data.readers._columns import TEXT_NAMES, Chosen, choose, choose_text, is_number, normal, shortened
 from noria.data.readers._gzip import opened
 from noria.data.readers._table import Row, Table
-from noria.errors import DataError, MissingExtraError, NoriaError, nearest_name
+from noria.errors import DataError, MissingExtraError, NoriaError, UnreadableInputError, nearest_name
 
 _HEAD_BYTES = 64 * 1024
 _OTHER_FORMATS: Mapping[bytes, str] = {
@@ -79,10 +79,8 @@ def answers_for(path: Path) -> bool:
     return _opener(path) is not None and path.is_file()
 
 
-def inputs(path: Path, columns: Columns) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the text, as UTF-8, of each row of a table that need not have labels.
-
-    A row that cannot be read, or has no text, is an empty input: it is answered with that as its reason.
+def inputs(path: Path, columns: Columns) -> Iterator[tuple[str, bytes | UnreadableInputError]]:
+    """Yield the name and the text, as UTF-8, of each row of a table that need not have labels, or why it has none.
 
     Raises:
         DataError: the table cannot be understood, or it is not clear which column is the text.
@@ -90,14 +88,16 @@ def inputs(path: Path, columns: Columns) -> Iterator[tuple[str, bytes]]:
     table = _open(path, columns)
     text = choose_text(path, table, columns)
     for row in table.rows():
-        yield f"{path.name}:{row.line}", b"" if row.trouble else _input(row.cells[text])
+        yield f"{path.name}:{row.line}", _input(table, row, text)
 
 
-def _input(value: object) -> bytes:
+def _input(table: Table, row: Row, text: int) -> bytes | UnreadableInputError:
+    if row.trouble:
+        return UnreadableInputError(row.trouble)
     try:
-        return _as_text(value, "text").strip("\ufeff").encode()
-    except (UnicodeEncodeError, _NoTextError):
-        return b""
+        return _encoded(table, row.cells[text])
+    except _NoTextError as error:
+        return UnreadableInputError(str(error))
 
 
 class _Rows:
@@ -112,7 +112,7 @@ class _Rows:
         self.texts = Cells()  # one for each candidate
         self.set_aside: defaultdict[str, list[SetAside]] = defaultdict(list)
         self.labels: dict[object, str] = {}  # as written -> as it is kept: one string for all rows that have it
-        self.splits: dict[object, Split | None] = {}
+        self.splits: dict[str, Split | None] = {}
 
     def read(self) -> None:
         """Sort all rows into candidates and what is set aside."""
@@ -129,14 +129,11 @@ class _Rows:
     def _sort_in(self, row: Row) -> None:
         chosen, line = self.chosen, row.line
         try:
-            data = _as_text(row.cells[chosen.text], "text").strip("\ufeff").encode()
+            data = _encoded(self.table, row.cells[chosen.text])
             label = self._label(row.cells[chosen.label])
+            split = "" if chosen.split is None else _as_text(row.cells[chosen.split], "split").strip()
             group = None if chosen.group is None else _as_text(row.cells[chosen.group], "group").strip() or None
             order = None if chosen.order is None else _moment(row.cells[chosen.order])
-        except UnicodeEncodeError:
-            encoding = self.table.encoding
-            self._put("broken_rows", line, f"it holds bytes that are not {encoding.title if encoding else 'text'}")
-            return
         except _NoTextError as error:
             self._put("broken_rows", line, str(error))
             return
@@ -145,8 +142,7 @@ class _Rows:
         elif not label:
             self._put("unlabelled", line, "the label is empty", hashlib.sha256(data).hexdigest())
         else:
-            split = None if chosen.split is None else self._split(row.cells[chosen.split], line)
-            self.candidates.append(Candidate(self.name(line), label, split, group, order))
+            self.candidates.append(Candidate(self.name(line), label, self._split(split, line), group, order))
             self.texts.append(data)
 
     def _put(self, kind: str, line: int, reason: str, sha256: str | None = None) -> None:
@@ -155,14 +151,11 @@ class _Rows:
     def _label(self, written: object) -> str:
         key = str(written) if isinstance(written, list | dict) else (type(written), written)
         if key not in self.labels:
-            label = _as_text(written, "label").strip()
-            label.encode()
-            self.labels[key] = label
+            self.labels[key] = _encoded(self.table, written, "label").decode().strip()
         return self.labels[key]
 
-    def _split(self, written: object, line: int) -> Split | None:
-        if written not in self.splits:
-            name = _as_text(written, "split").strip()
+    def _split(self, name: str, line: int) -> Split | None:
+        if name not in self.splits:
             if name and name.lower() not in SPLIT_FOLDERS:
                 nearest = nearest_name(name, SPLIT_FOLDERS)
                 hint = f" Did you mean {nearest!r}?" if nearest else ""
@@ -170,12 +163,21 @@ class _Rows:
                     f"{self.path}, line {line}, has the split {name!r}.{hint} "
                     f"Known: {', '.join(SPLITS)} (also val, valid), or nothing to let Noria choose."
                 )
-            self.splits[written] = SPLIT_FOLDERS[name.lower()] if name else None
-        return self.splits[written]
+            self.splits[name] = SPLIT_FOLDERS[name.lower()] if name else None
+        return self.splits[name]
 
 
 class _NoTextError(Exception):
-    """A cell that is neither text nor a number; the message is the reason."""
+    """A cell that holds no text; the message is the reason."""
+
+
+def _encoded(table: Table, value: object, role: str = "text") -> bytes:
+    """A cell as UTF-8, without a byte order mark."""
+    try:
+        return _as_text(value, role).strip("\ufeff").encode()
+    except UnicodeEncodeError:
+        title = table.encoding.title if table.encoding else "text"
+        raise _NoTextError(f"it holds bytes that are not {title}") from None
 
 
 def _as_text(value: object, role: str) -> str:
@@ -329,15 +331,16 @@ def _about_empty_texts(rows: _Rows) -> Iterator[Finding]:
 
 
 def _about_numbers(column: str, rows: _Rows) -> Iterator[Finding]:
-    labels = sorted({one.label for one in rows.candidates})
-    fractions = [label for label in labels if is_number(label) and not float(label).is_integer()]
+    first = {one.label: one.path for one in reversed(rows.candidates)}
+    fractions = sorted(label for label in first if is_number(label) and not float(label).is_integer())
     if fractions:
+        line = first[fractions[0]].rpartition(":")[2]
         yield Finding(
             "labels_with_fractions",
             "warning",
             len(fractions),
-            tuple(fractions[:_SHOWN]),
-            f"Labels ({column!r}) such as {fractions[0]} are numbers with fractions; each is taken as a class of its "
-            "own, without any order.",
+            tuple(first[label] for label in fractions[:_SHOWN]),
+            f"Labels ({column!r}) such as {fractions[0]} (line {line}) are numbers with fractions; each is taken as a "
+            "class of its own, without any order.",
             "If they are measurements, make classes of them (for example low and high).",
         )

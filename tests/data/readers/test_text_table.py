@@ -240,6 +240,20 @@ def test_labels_that_are_numbers_are_not_taken_for_the_numbers_of_columns(tmp_pa
     assert listing.candidates[0].label == str(first)
 
 
+def test_a_label_that_is_called_as_columns_often_are_does_not_make_a_header_of_its_row(tmp_path: Path) -> None:
+    labels = ("date", "weather", "food")
+    content = "".join(f"a word on the {number}th subject,{labels[number % 3]}\n" for number in range(60))
+    with pytest.raises(DataError, match="no header: its row 1"):
+        read(tmp_path, content)
+    assert len(read(tmp_path, content, text="1", label="2").candidates) == 60
+    assert len(read(tmp_path, "words,label\n" + content).candidates) == 60
+
+
+def test_a_header_that_is_repeated_where_tables_were_joined_is_still_a_header(tmp_path: Path) -> None:
+    part = "text,label\n" + "".join(f"the {number}th text,{number % 2}\n" for number in range(10))
+    assert "by its name" in message(read(tmp_path, part + part), "columns_chosen")
+
+
 def test_numbers_can_be_names(tmp_path: Path) -> None:
     listing = read(tmp_path, table([(text, n % 2) for n, text in enumerate(GOOD)], header="0,1"), text="0", label="1")
     assert [one.path for one in listing.candidates] == [f"reviews.csv:{line}" for line in (2, 3, 4, 5)]

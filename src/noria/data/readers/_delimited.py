@@ -132,12 +132,21 @@ def _of_one_width(records: Sequence[Row]) -> int:
 def _is_header(first: Sequence[str], others: Sequence[Sequence[str]], columns: Columns) -> bool:
     """Whether the first record is a row of names rather than one of data."""
     cells = [cell.strip() for cell in first]
-    if any(is_known(cell) for cell in cells) or _has_names(cells, columns):
+    below = [{cell.strip() for cell in column} for column in itertools.zip_longest(*others, fillvalue="")]
+    again = {cell for cell, column in zip(cells, below, strict=False) if cell and cell in column}
+    # A label may be called as columns often are, `date` or `name`: then it is found again in its own column.
+    if any(is_known(cell) for cell in cells if cell not in again) or _has_names(cells, columns):
+        return True
+    if again and _is_repeated_header(cells, others):
         return True
     if any(_is_content(cell) for cell in cells) or len(set(filter(None, cells))) < len(list(filter(None, cells))):
         return False
-    later = [{cell.strip() for cell in column} for column in itertools.zip_longest(*others, fillvalue="")]
-    return not any(cell and cell in column for cell, column in zip(cells, later, strict=False))
+    return not again
+
+
+def _is_repeated_header(cells: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
+    """Whether names are found again below because tables were joined, each with its header."""
+    return sum(map(is_known, cells)) > 1 and any([cell.strip() for cell in row] == cells for row in others)
 
 
 def _has_names(cells: Sequence[str], columns: Columns) -> bool:

@@ -104,6 +104,18 @@ def test_the_rows_of_a_table_and_a_text_given_in_the_command_are_answered(films_
     assert one["label"] == "good"
 
 
+def test_a_guessed_encoding_is_told_on_standard_error_by_every_verb_that_reads_texts(
+    films_bundle: Bundle, tmp_path: Path
+) -> None:
+    table = tmp_path / "new.csv"
+    rows = "Un café très agréable,good\nUne soirée gâchée,bad\n"
+    table.write_bytes(f"review,sentiment\n{rows}".encode("cp1252"))
+    for verb in ("predict", "explain", "evaluate", "verify"):
+        done = subprocess.run([*NORIA, verb, films_bundle.path, table, "--json"], capture_output=True, timeout=280)
+        told = [line for line in done.stderr.decode().splitlines() if "Guessed" in line]
+        assert len(told) == 1 and "column 'review'" in told[0] and "café" in told[0], done.stderr.decode()
+
+
 def test_the_savedmodel_answers_raw_strings_with_nothing_but_tensorflow(films_bundle: Bundle) -> None:
     golden = films_bundle.manifest.golden
     texts = [(films_bundle.path / one.path).read_bytes() for one in golden]

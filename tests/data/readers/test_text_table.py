@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from noria.contracts import Candidate
+from noria.contracts import Candidate, Silent
 from noria.data import readers
 from noria.data.readers import Columns, Listing, text_table
 from noria.errors import DataError, MissingExtraError
@@ -393,6 +393,27 @@ def test_encodings_are_found_and_told(tmp_path: Path, name: str, severity: str, 
     (found,) = [one for one in listing.findings if one.kind == "encoding"]
     assert found.severity == severity
     assert severity == "info" or "这家酒店" in found.message
+
+
+class Notes(Silent):
+    """Keeps what is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.told.append(text)
+
+
+def test_what_is_guessed_of_texts_to_be_answered_is_told_in_one_line(tmp_path: Path) -> None:
+    path, notes = tmp_path / "r.csv", Notes()
+    path.write_bytes("id,review\n1,这家酒店的服务很好\x1b[31m，下次还会再来\n".encode("gb18030"))
+    list(text_table.inputs(path, Columns(), notes))
+    (line,) = notes.told
+    assert line.startswith("'r.csv': Texts are in the column 'review' ('review' by its name). The text is not UTF-8")
+    assert "这家酒店" in line and "\x1b" not in line and "\n" not in line
+    list(text_table.inputs(path, Columns(text="review", encoding="gb18030"), notes))
+    assert len(notes.told) == 1
 
 
 def test_a_named_encoding_is_used_and_rows_that_contradict_it_are_set_aside(tmp_path: Path) -> None:

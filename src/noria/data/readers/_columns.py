@@ -223,8 +223,8 @@ def choose(path: Path, table: Table, columns: Columns) -> Chosen:
     return Chosen(text, label, reserved["split"], reserved["group"], why, order)
 
 
-def choose_text(path: Path, table: Table, columns: Columns) -> int:
-    """Return the column of texts of a table that need not have labels.
+def choose_text(path: Path, table: Table, columns: Columns) -> tuple[int, str]:
+    """Return the column of texts of a table that need not have labels, and why it is that; empty where it was named.
 
     Raises:
         DataError: as `choose`.
@@ -232,10 +232,10 @@ def choose_text(path: Path, table: Table, columns: Columns) -> int:
     if not table.header and len(table.names) > 1 and columns.text not in table.names:
         raise _without_header(path, table, _NAMING_THE_TEXT)
     if columns.text is not None:
-        return _said(path, table, columns.text, "--column ")
+        return _said(path, table, columns.text, "--column "), ""
     reserved = {_index(table, name) for name in RESERVED}
     free = [number for number in range(len(table.names)) if number not in reserved]
-    return free[0] if len(free) == 1 else _found(path, table, "text", free, _NAMING_THE_TEXT)[0]
+    return (free[0], "the only one") if len(free) == 1 else _found(path, table, "text", free, _NAMING_THE_TEXT)
 
 
 def _index(table: Table, name: str) -> int | None:

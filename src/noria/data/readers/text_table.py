@@ -12,9 +12,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from noria.contracts import SPLITS, Candidate, Finding, SetAside, Split
+from noria.contracts import SPLITS, Candidate, Finding, Progress, SetAside, Silent, Split
 from noria.data.cells import Cells
-from noria.data.readers import Columns, Listing, _delimited, _encoding, _json_lines
+from noria.data.readers import Columns, Listing, _delimited, _encoding, _json_lines, tell_guesses
 from noria.data.readers._class_folders import PICTURE_ENDINGS, SPLIT_FOLDERS
 from noria.data.readers._columns import TEXT_NAMES, Chosen, choose, choose_text, is_number, normal, shortened
 from noria.data.readers._gzip import opened
@@ -79,16 +79,29 @@ def answers_for(path: Path) -> bool:
     return _opener(path) is not None and path.is_file()
 
 
-def inputs(path: Path, columns: Columns) -> Iterator[tuple[str, bytes | UnreadableInputError]]:
+def inputs(
+    path: Path, columns: Columns, progress: Progress | None = None
+) -> Iterator[tuple[str, bytes | UnreadableInputError]]:
     """Yield the name and the text, as UTF-8, of each row of a table that need not have labels, or why it has none.
+
+    `progress` is told what was guessed.
 
     Raises:
         DataError: the table cannot be understood, or it is not clear which column is the text.
     """
     table = _open(path, columns)
-    text = choose_text(path, table, columns)
+    text, why = choose_text(path, table, columns)
+    tell_guesses(path, _guesses(path, table, text, why, columns), columns, progress or Silent())
     for row in table.rows():
         yield f"{path.name}:{row.line}", _input(table, row, text)
+
+
+def _guesses(path: Path, table: Table, text: int, why: str, columns: Columns) -> Iterator[Finding]:
+    if why:
+        name = table.names[text]
+        message = " ".join([f"Texts are in the column {name!r} ({why}).", *_how_read(table)])
+        yield Finding("columns_chosen", "info", 1, (name,), message)
+    yield from _about_encoding(path, table, columns)
 
 
 def _input(table: Table, row: Row, text: int) -> bytes | UnreadableInputError:
@@ -293,8 +306,7 @@ def _examples(rows: _Rows) -> str:
 
 def _findings(path: Path, table: Table, chosen: Chosen, rows: _Rows, columns: Columns) -> Iterator[Finding]:
     yield _columns_finding(table, chosen)
-    if table.encoding is not None:
-        yield _encoding.finding(table.encoding, (path.name,), said=columns.encoding is not None)
+    yield from _about_encoding(path, table, columns)
     used = {chosen.text, chosen.label, chosen.split, chosen.group, chosen.order}
     ignored = tuple(name for number, name in enumerate(table.names) if number not in used)
     if ignored:
@@ -306,12 +318,20 @@ def _findings(path: Path, table: Table, chosen: Chosen, rows: _Rows, columns: Co
 
 def _columns_finding(table: Table, chosen: Chosen) -> Finding:
     names = (table.names[chosen.text], table.names[chosen.label])
-    parts = [f"Texts are in the column {names[0]!r}, labels in {names[1]!r} ({chosen.why})."]
-    if not table.header:
-        parts.append("The table has no header: its first line is data.")
-    if table.note:
-        parts.append(table.note)
+    parts = [f"Texts are in the column {names[0]!r}, labels in {names[1]!r} ({chosen.why}).", *_how_read(table)]
     return Finding("columns_chosen", "info", 2, names, " ".join(parts), "Name others with --text NAME --label NAME.")
+
+
+def _how_read(table: Table) -> Iterator[str]:
+    if not table.header:
+        yield "The table has no header: its first line is data."
+    if table.note:
+        yield table.note
+
+
+def _about_encoding(path: Path, table: Table, columns: Columns) -> Iterator[Finding]:
+    if table.encoding is not None:
+        yield _encoding.finding(table.encoding, (path.name,), said=columns.encoding is not None)
 
 
 def _about_empty_texts(rows: _Rows) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -356,7 +357,38 @@ def test_measurements_are_refused_and_a_few_numbers_with_fractions_are_told(tmp_
 @pytest.mark.parametrize("labels", [("0", "1"), ("true", "false"), ("1.0", "0.0"), ("-1", "1")])
 def test_whole_numbers_are_labels(tmp_path: Path, labels: tuple[str, str]) -> None:
     listing = read(tmp_path, table([(f"text {number}", labels[number % 2]) for number in range(60)]))
-    assert {one.label for one in listing.candidates} == set(labels)
+    assert {one.label for one in listing.candidates} == {label.removesuffix(".0") for label in labels}
+    assert not {"labels_with_fractions", "labels_equal_as_numbers"} & {one.kind for one in listing.findings}
+
+
+def test_a_whole_number_is_the_same_label_in_every_format(tmp_path: Path) -> None:
+    values = [1.0, 2.5, 1.0, 2.5]
+    pairs = list(zip(GOOD, values, strict=True))
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps({"text": a, "label": b}) + "\n" for a, b in pairs))
+    (tmp_path / "r.csv").write_text(table([*pairs]))
+    paths = [tmp_path / "r.jsonl", tmp_path / "r.csv"]
+    if find_spec("pyarrow"):
+        import pyarrow
+        from pyarrow import parquet
+
+        paths.append(tmp_path / "r.parquet")
+        parquet.write_table(pyarrow.table({"text": GOOD, "label": values}), paths[-1])
+    for path in paths:
+        assert [one.label for one in text_table.read(path, Columns()).candidates] == ["1", "2.5", "1", "2.5"]
+
+
+def test_labels_that_are_the_same_number_are_told_with_their_rows(tmp_path: Path) -> None:
+    listing = read(tmp_path, "text,label\na,1\nb,1.0\nc,01\nd,2\n")
+    assert [one.label for one in listing.candidates] == ["1", "1", "01", "2"]
+    (found,) = [one for one in listing.findings if one.kind == "labels_equal_as_numbers"]
+    assert found.severity == "warning"
+    assert found.examples == ("reviews.csv:2", "reviews.csv:3", "reviews.csv:4")
+    assert "1 (line 2), 1.0 (line 3), 01 (line 4)" in found.message
+
+
+def test_a_label_that_only_reads_as_a_number_has_no_fraction(tmp_path: Path) -> None:
+    listing = read(tmp_path, "text,label\na,nan\nb,Infinity\nc,1\n")
+    assert [one.label for one in listing.candidates] == ["nan", "Infinity", "1"]
     assert all(one.kind != "labels_with_fractions" for one in listing.findings)
 
 

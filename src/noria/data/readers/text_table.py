@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +36,7 @@ _MANY_EMPTY = 0.05  # share of rows without a text that is worth a warning of it
 _FEW_ROWS = 20  # fewer are too few to say that labels are none
 _FEW_NUMBERS = 20  # more different numbers with fractions are measurements, not classes
 _SHOWN = 20
+_WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
 
 
 def recognises(path: Path) -> bool:
@@ -125,6 +128,7 @@ class _Rows:
         self.texts = Cells()  # one for each candidate
         self.set_aside: defaultdict[str, list[SetAside]] = defaultdict(list)
         self.labels: dict[object, str] = {}  # as written -> as it is kept: one string for all rows that have it
+        self.spellings: dict[str, int] = {}  # each label as written -> the first line that has it
         self.splits: dict[str, Split | None] = {}
 
     def read(self) -> None:
@@ -143,7 +147,7 @@ class _Rows:
         chosen, line = self.chosen, row.line
         try:
             data = _encoded(self.table, row.cells[chosen.text])
-            label = self._label(row.cells[chosen.label])
+            label = self._label(row.cells[chosen.label], line)
             split = "" if chosen.split is None else _as_text(row.cells[chosen.split], "split").strip()
             group = None if chosen.group is None else _as_text(row.cells[chosen.group], "group").strip() or None
             order = None if chosen.order is None else _moment(row.cells[chosen.order])
@@ -161,10 +165,12 @@ class _Rows:
     def _put(self, kind: str, line: int, reason: str, sha256: str | None = None) -> None:
         self.set_aside[kind].append(SetAside(self.name(line), f"line {line}: {reason}", sha256))
 
-    def _label(self, written: object) -> str:
+    def _label(self, written: object, line: int) -> str:
         key = str(written) if isinstance(written, list | dict) else (type(written), written)
         if key not in self.labels:
-            self.labels[key] = _encoded(self.table, written, "label").decode().strip()
+            label = _encoded(self.table, written, "label").decode().strip()
+            self.spellings.setdefault(str(written) if isinstance(written, float) else label, line)
+            self.labels[key] = _as_whole_number(label)
         return self.labels[key]
 
     def _split(self, name: str, line: int) -> Split | None:
@@ -205,6 +211,16 @@ def _as_text(value: object, role: str) -> str:
     if isinstance(value, float):
         return "" if value != value else str(int(value)) if value.is_integer() else repr(value)  # NaN: pandas' nothing
     raise _NoTextError(f"its {role} is {type(value).__name__}, neither text nor a number: {shortened(str(value))}")
+
+
+def _as_whole_number(label: str) -> str:
+    """A label without the .0 of a whole number.
+
+    A column of whole numbers becomes one of fractions where a single cell is empty, as pandas keeps it; so 1.0 is the
+    label 1, in every format, and whatever the other labels are: else a part of a table had other labels than the whole.
+    """
+    found = _WHOLE_NUMBER.fullmatch(label)
+    return found[1] if found else label
 
 
 def _moment(value: object) -> str | None:
@@ -277,7 +293,7 @@ def _require_labels(path: Path, table: Table, chosen: Chosen, rows: _Rows) -> No
             f"different and long, and the texts ({text!r}) are short and few.\n{_examples(rows)}\n"
             f"Say it the other way round: --text {label} --label {text}."
         )
-    fractions = [one for one in counts if is_number(one) and not float(one).is_integer()]
+    fractions = list(filter(_has_fraction, counts))
     if len(counts) > _FEW_NUMBERS and fractions and all(map(is_number, counts)):
         raise DataError(
             f"{path}: the labels ({label!r}) are {len(counts):,} different numbers with fractions, so this looks like "
@@ -289,6 +305,11 @@ def _require_labels(path: Path, table: Table, chosen: Chosen, rows: _Rows) -> No
             f"{path}: {len(counts):,} of the {total:,} labels ({label!r}) are different, so they are names or texts, "
             f"not classes.\n{_examples(rows)}\nName another column: --label NAME."
         )
+
+
+def _has_fraction(label: str) -> bool:
+    # Names such as nan and Infinity also read as numbers.
+    return is_number(label) and math.isfinite(float(label)) and not float(label).is_integer()
 
 
 def _are_swapped(texts: Sequence[bytes], counts: Counter[str]) -> bool:
@@ -314,6 +335,7 @@ def _findings(path: Path, table: Table, chosen: Chosen, rows: _Rows, columns: Co
         yield Finding("ignored_columns", "info", len(ignored), ignored[:_SHOWN], f"The columns {names} are not used.")
     yield from _about_empty_texts(rows)
     yield from _about_numbers(table.names[chosen.label], rows)
+    yield from _about_equal_numbers(table.names[chosen.label], rows)
 
 
 def _columns_finding(table: Table, chosen: Chosen) -> Finding:
@@ -352,7 +374,7 @@ def _about_empty_texts(rows: _Rows) -> Iterator[Finding]:
 
 def _about_numbers(column: str, rows: _Rows) -> Iterator[Finding]:
     first = {one.label: one.path for one in reversed(rows.candidates)}
-    fractions = sorted(label for label in first if is_number(label) and not float(label).is_integer())
+    fractions = sorted(filter(_has_fraction, first))
     if fractions:
         line = first[fractions[0]].rpartition(":")[2]
         yield Finding(
@@ -363,4 +385,23 @@ def _about_numbers(column: str, rows: _Rows) -> Iterator[Finding]:
             f"Labels ({column!r}) such as {fractions[0]} (line {line}) are numbers with fractions; each is taken as a "
             "class of its own, without any order.",
             "If they are measurements, make classes of them (for example low and high).",
+        )
+
+
+def _about_equal_numbers(column: str, rows: _Rows) -> Iterator[Finding]:
+    by_value: defaultdict[float, list[str]] = defaultdict(list)
+    for label in rows.spellings:
+        if is_number(label) and math.isfinite(float(label)):
+            by_value[float(label)].append(label)
+    equal = [label for labels in by_value.values() if len(labels) > 1 for label in labels]
+    if equal:
+        shown = ", ".join(f"{label} (line {rows.spellings[label]})" for label in equal[:_SHOWN])
+        yield Finding(
+            "labels_equal_as_numbers",
+            "warning",
+            len(equal),
+            tuple(rows.name(rows.spellings[label]) for label in equal[:_SHOWN]),
+            f"Labels ({column!r}) that are the same number are written differently: {shown}. Written with .0 it is the "
+            "class of the whole number; written otherwise each is a class of its own.",
+            "Write each number in one way.",
         )

@@ -16,6 +16,7 @@ import pytest
 import noria
 from noria.artifacts.bundle import Bundle
 from noria.artifacts.run import Run
+from noria.data.readers import Columns
 from noria.errors import ConfigError
 from noria.highlights import explanation
 from noria.inference.predictor import Predictor
@@ -105,6 +106,15 @@ def test_the_command_line_writes_a_json_line_for_each_text(hotels: Run, tmp_path
     words = [[word[0] for word in row.get("words", ())] for row in rows]
     assert words == [list("很脏"), list("酒店不错"), list("服务好"), []]
     assert "empty" in rows[3]["error"]
+
+
+def test_the_column_of_a_table_can_be_named(hotels: Run, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("question,text\n服务好,很脏\n", encoding="utf-8")
+    done = explain(hotels, str(tmp_path / "r.csv"), "--column", "question", "--json")
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout)["text"] == "服务好"
+    (told,) = noria.explain(hotels, tmp_path / "r.csv", columns=Columns(text="text"))
+    assert told["text"] == "很脏"
 
 
 def test_a_person_reads_the_strongest_words_with_their_numbers(hotels: Run) -> None:

@@ -131,9 +131,10 @@ def evaluate(
     from noria.inference.scoring import score
 
     opened = _opened(source)
-    inputs, unusable = _labelled(data, opened, columns)
+    progress = progress or Silent()
+    inputs, unusable = _labelled(data, opened, columns, progress)
     predictor = Predictor(opened, runtime=runtime)
-    scored, unread = score(predictor, inputs, progress or Silent())
+    scored, unread = score(predictor, inputs, progress)
     set_aside = [*unusable, *unread]
     measured = classification.measure(scored)
     seen = _seen(opened, inputs, scored.names)
@@ -211,12 +212,13 @@ def verify(
 
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle))
     there = Runtimes(opened)
-    on_golden = verify_bundle(there, None, progress=progress or Silent(), timed=timed and data is None)
+    progress = progress or Silent()
+    on_golden = verify_bundle(there, None, progress=progress, timed=timed and data is None)
     if data is None:
         return on_golden
-    inputs, _ = _labelled(data, opened, columns)
+    inputs, _ = _labelled(data, opened, columns, progress)
     # Golden too: without Keras here, only they say what the model itself would have answered.
-    return verify_bundle(there, inputs, progress=progress or Silent(), timed=timed).joined_with(on_golden)
+    return verify_bundle(there, inputs, progress=progress, timed=timed).joined_with(on_golden)
 
 
 def predict(
@@ -226,17 +228,18 @@ def predict(
     runtime: str | None = None,
     columns: Columns | None = None,
     top: int = 5,
+    progress: Progress | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield an answer for each input, in order: `input` and either `label`, `confidence`, `top`, or `error`.
 
     Args:
         inputs: files, folders (every file below them), tables of texts (every row) or raw bytes; one, or any number.
-        columns: of a table of texts: which is the text, and its encoding.
+        columns: of a table of texts: which is the text, and its encoding; what is guessed is told to `progress`.
     """
     from noria.inference.predictor import Predictor
 
     opened = _opened(source)
-    return Predictor(opened, runtime=runtime).answers(_found(opened, inputs, columns), top=top)
+    return Predictor(opened, runtime=runtime).answers(_found(opened, inputs, columns, progress), top=top)
 
 
 def explain(
@@ -244,13 +247,15 @@ def explain(
     inputs: PathLike | bytes | Input | Iterable[PathLike | bytes | Input],
     *,
     runtime: str | None = None,
+    columns: Columns | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield for each text, in order, how far each of its words pushed the answer.
 
     Exact for a linear model (`ngrams`); for the others by leaving words out and asking again.
 
     Args:
-        inputs: as for `predict`.
+        inputs, columns, progress: as for `predict`.
 
     Returns:
         `input` and either `error`, or `label`, `confidence`, `method` ("exact" or "occlusion"), `bias`, `text` and
@@ -265,7 +270,7 @@ def explain(
     opened = _opened(source)
     parts_of = _open_parts(opened)
     predictor = Predictor(opened, runtime=runtime)
-    return (_explained(predictor, parts_of, one) for one in _found(opened, inputs))
+    return (_explained(predictor, parts_of, one) for one in _found(opened, inputs, columns, progress))
 
 
 def _told(dataset: Dataset) -> str:
@@ -400,7 +405,8 @@ def _unfinished(dataset: Dataset, config: Config) -> Path:
 def _found(
     opened: Run | Bundle,
     inputs: PathLike | bytes | Input | Iterable[PathLike | bytes | Input],
-    columns: Columns | None = None,
+    columns: Columns | None,
+    progress: Progress | None,
 ) -> Iterator[Input]:
     from noria.inference.predictor import Input
     from noria.sources import inputs_at
@@ -412,7 +418,7 @@ def _found(
         elif isinstance(one, bytes):
             yield Input(f"bytes-{number}", one)
         else:
-            yield from inputs_at(Path(one), opened, columns)
+            yield from inputs_at(Path(one), opened, columns, progress)
 
 
 def _open_parts(opened: Run | Bundle) -> Callable[[bytes], Parts]:
@@ -451,17 +457,18 @@ def _opened(source: PathLike | Run | Bundle) -> Run | Bundle:
 
 
 def _labelled(
-    data: PathLike, opened: Run | Bundle, columns: Columns | None = None
+    data: PathLike, opened: Run | Bundle, columns: Columns | None, progress: Progress
 ) -> tuple[list[Input], list[SetAside]]:
     """Return the labelled inputs of a folder or a table, labels spelled as training spells them, and the rest."""
     from noria.artifacts.dataset import tidy_label
-    from noria.data.readers import find_reader, read
+    from noria.data.readers import find_reader, read, tell_guesses
     from noria.inference.predictor import Input
 
     path = Path(data)
     if columns is None and isinstance(opened, Run):
         columns = parse(opened.manifest.config).data.columns.of_inputs
     listing = read(path, find_reader(path, task=opened.manifest.task), columns)
+    tell_guesses(path, listing.findings, columns or Columns(), progress)
     set_aside = [one for ones in listing.set_aside.values() for one in ones]
     inputs = [
         Input(one.path, source, tidy_label(one.label))

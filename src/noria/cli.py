@@ -28,6 +28,7 @@ from noria.options import (
     Decisions,
     Files,
     Group,
+    InputColumn,
     LabelColumn,
     Quiet,
     Runtime,
@@ -50,6 +51,7 @@ from noria.terminal import stderr_console
 if TYPE_CHECKING:
     from noria.artifacts.bundle import Bundle
     from noria.artifacts.run import Run
+    from noria.contracts import Progress
     from noria.data.readers import Columns
     from noria.inference.predictor import Input
 
@@ -301,9 +303,7 @@ def predict(
     source: Source,
     files: Files = None,
     texts: Texts = None,
-    column: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Of a table: the column of texts. \\[default: found]")
-    ] = None,
+    column: InputColumn = None,
     runtime: Runtime = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to list for each input.")] = 5,
     as_json: AsJsonLines = False,
@@ -316,11 +316,12 @@ def predict(
     from noria.inference.predictor import Predictor, open_source
 
     opened = open_source(Path(source))
-    given = _given(opened, files, texts, _columns(column, None))
+    told = progress(quiet)
+    given = _given(opened, files, texts, _columns(column, None), told)
     predictor = Predictor(opened, runtime=runtime)
     rows: list[tuple[str, Text, str]] = []
     failed = 0
-    with progress(quiet).track("predict", len(given)) as advance:
+    with told.track("predict", len(given)) as advance:
         for answer in predictor.answers(given, top=top):
             advance(1)
             failed += "error" in answer
@@ -344,8 +345,10 @@ def explain(
     source: Source,
     files: Files = None,
     texts: Texts = None,
+    column: InputColumn = None,
     runtime: Runtime = None,
     as_json: AsJsonLines = False,
+    quiet: Quiet = False,
 ) -> None:
     """Show which words pushed the answer to a text: exact for the model ngrams, by leaving words out for the others."""
     from noria import api
@@ -353,7 +356,7 @@ def explain(
     from noria.inference.predictor import open_source
 
     opened = open_source(Path(source))
-    given = _given(opened, files, texts)
+    given = _given(opened, files, texts, _columns(column, None), progress(quiet))
     failed = 0
     for told in api.explain(opened, given, runtime=runtime):
         failed += "error" in told
@@ -405,7 +408,11 @@ def _columns(text: str | None, label: str | None) -> Columns | None:
 
 
 def _given(
-    opened: Run | Bundle, files: Sequence[str] | None, texts: Sequence[str] | None, columns: Columns | None = None
+    opened: Run | Bundle,
+    files: Sequence[str] | None,
+    texts: Sequence[str] | None,
+    columns: Columns | None,
+    told: Progress,
 ) -> list[Input]:
     """The inputs that a command names, in order: texts in the command itself, then files, tables and `-`."""
     from noria.inference.predictor import Input
@@ -414,7 +421,7 @@ def _given(
 
     given = [Input(f"text {number}", text.encode(errors="replace")) for number, text in enumerate(texts or (), start=1)]
     for name in files or ():
-        given += read_inputs(opened) if name == "-" else inputs_at(Path(name), opened, columns)
+        given += read_inputs(opened) if name == "-" else inputs_at(Path(name), opened, columns, told)
     if not given:
         raise ConfigError("Nothing to answer for. Name files, or - for standard input, or give a text: --text TEXT.")
     return given

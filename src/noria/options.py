@@ -23,6 +23,10 @@ TextColumn = Annotated[
 LabelColumn = Annotated[
     str | None, typer.Option("--label", metavar="COLUMN", help="Of a table: the column of labels. \\[default: found]")
 ]
+InputColumn = Annotated[
+    str | None,
+    typer.Option("--column", metavar="COLUMN", help="Of a table: the column of texts. \\[default: found]"),
+]
 Source = Annotated[
     Path, typer.Argument(metavar="BUNDLE|RUN", help="A bundle (from `noria export`) or a run (from `noria train`).")
 ]

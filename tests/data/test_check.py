@@ -138,7 +138,7 @@ def test_one_class_is_reported_and_cannot_be_trained_on(tmp_path: Path) -> None:
     dataset = check(photos(tmp_path, cat=3), settings=SETTINGS)
     assert dataset.findings[0].kind == "single_class"
     assert dataset.findings[0].severity == "error"
-    with pytest.raises(DataError, match="one label, 'cat'"):
+    with pytest.raises(DataError, match=r"one label, 'cat', with 3 usable examples \(for example cat/000\.jpg\)"):
         dataset.require_trainable()
 
 

@@ -95,11 +95,25 @@ def test_each_line_of_standard_input_is_a_text(films_bundle: Bundle) -> None:
 
 def test_the_rows_of_a_table_and_a_text_given_in_the_command_are_answered(films_bundle: Bundle, tmp_path: Path) -> None:
     table = tmp_path / "new.csv"
-    table.write_text("id,review\n1,A wonderful moving film\n2,\n3,Awful. A waste\n", encoding="utf-8")
+    table.write_text("id,review\n1,A wonderful moving film\n2,\n3,Awful. A waste\n4,a,b\n", encoding="utf-8")
     rows = call("predict", films_bundle.path, table)
-    assert [one.get("label", "error") for one in rows] == ["good", "error", "bad"]
+    assert [one.get("label", "error") for one in rows] == ["good", "error", "bad", "error"]
+    assert "empty" in rows[1]["error"]
+    assert "it has 3 cells, but the table has 2 columns" in rows[3]["error"]
     (one,) = call("predict", films_bundle.path, "--text", "A wonderful, moving film")
     assert one["label"] == "good"
+
+
+def test_a_guessed_encoding_is_told_on_standard_error_by_every_verb_that_reads_texts(
+    films_bundle: Bundle, tmp_path: Path
+) -> None:
+    table = tmp_path / "new.csv"
+    rows = "Un café très agréable,good\nUne soirée gâchée,bad\n"
+    table.write_bytes(f"review,sentiment\n{rows}".encode("cp1252"))
+    for verb in ("predict", "explain", "evaluate", "verify"):
+        done = subprocess.run([*NORIA, verb, films_bundle.path, table, "--json"], capture_output=True, timeout=280)
+        told = [line for line in done.stderr.decode().splitlines() if "Guessed" in line]
+        assert len(told) == 1 and "column 'review'" in told[0] and "café" in told[0], done.stderr.decode()
 
 
 def test_the_savedmodel_answers_raw_strings_with_nothing_but_tensorflow(films_bundle: Bundle) -> None:

@@ -217,7 +217,10 @@ def obstacles(examples: Sequence[Example]) -> tuple[Finding, ...]:
         return (_obstacle("nothing_usable", (), "There is not one usable example with a label."),)
     if len(sizes) == 1:
         (label,) = sizes
-        message = f"There is only one label, {label!r}, with {sizes[label]} usable examples; at least two are needed."
+        message = (
+            f"There is only one label, {label!r}, with {sizes[label]} usable examples (for example "
+            f"{examples[0].path}); at least two are needed."
+        )
         return (_obstacle("single_class", (label,), message),)
     large_enough = [label for label, size in sizes.items() if size >= 2]
     if len(large_enough) < 2:

@@ -107,7 +107,7 @@ KINDS = (
         "near_duplicates_across_labels",
         *("empty_class", "tiny_class", "imbalance", "too_few_for_split"),
         *("given_split", "repeated_rows", "ignored_columns", "columns_chosen", "encoding", "video_frames"),
-        *("many_empty_texts", "labels_with_fractions"),
+        *("many_empty_texts", "labels_with_fractions", "labels_equal_as_numbers"),
         *("label_leak", "other_language", "languages", "language_tells_label", "short_text", "long_text", "text_cut"),
         *("blank", "blurred", "dark", "bright", "odd_shape", "odd_size", "shortcut", "outlier"),
     }

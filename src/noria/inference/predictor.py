@@ -37,6 +37,7 @@ class Input:
     name: str
     source: Path | bytes
     label: str | None = None
+    trouble: str = ""  # why there are no bytes, where it is known already
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,8 @@ def bytes_of(one: Input) -> bytes:
     Raises:
         UnreadableInputError: there is no such file, it is too large, or it cannot be read.
     """
+    if one.trouble:
+        raise UnreadableInputError(one.trouble)
     return one.source if isinstance(one.source, bytes) else _read(one.source)
 
 

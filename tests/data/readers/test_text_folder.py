@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from noria.contracts import Candidate
+from noria.contracts import Candidate, Silent
 from noria.data.readers import Columns, Listing, image_folder, text_folder
 
 
@@ -73,6 +73,19 @@ def test_each_file_has_its_own_encoding_and_guesses_are_told(tmp_path: Path) -> 
     assert told["a/1.txt",].severity == told["a/2.txt",].severity == "info"
     said = text_folder.read(tmp_path, Columns(encoding="gb18030"))
     assert [one.message for one in said.findings] == ["Read as GB18030 (simplified Chinese) as was said."]
+
+
+def test_a_guess_about_texts_to_be_answered_is_told(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    class Notes(Silent):
+        def note(self, text: str) -> None:
+            told.append(text)
+
+    write(tmp_path, **{"1.txt": "这家酒店的服务很好，下次还会再来".encode("gb18030"), "2.txt": "fine"})
+    found = dict(text_folder.inputs(tmp_path, Columns(), Notes()))
+    assert found[str(tmp_path / "1.txt")] == "这家酒店的服务很好，下次还会再来".encode()
+    assert len(told) == 1 and "Guessed: GB18030" in told[0]
 
 
 @pytest.mark.parametrize(

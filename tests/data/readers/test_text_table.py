@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from noria.contracts import Candidate
+from noria.contracts import Candidate, Silent
 from noria.data import readers
 from noria.data.readers import Columns, Listing, text_table
 from noria.errors import DataError, MissingExtraError
@@ -133,6 +134,13 @@ def test_split_and_group_are_kept(tmp_path: Path) -> None:
         read(tmp_path, "text,label,split\na,x,test\nb,y,trian\n")
 
 
+def test_a_split_that_is_no_text_costs_its_own_row(tmp_path: Path) -> None:
+    rows = [{"text": "a", "label": 1, "split": ["train"]}, {"text": "b", "label": 1, "split": "train"}]
+    listing = read(tmp_path, "".join(json.dumps(row) + "\n" for row in rows), "r.jsonl")
+    assert listing.candidates == (Candidate("r.jsonl:2", "1", "train"),)
+    assert set_aside(listing, "broken_rows")["r.jsonl:1"].startswith("line 1: its split is list")
+
+
 # --- which columns
 
 
@@ -160,7 +168,7 @@ def test_two_columns_that_could_each_be_the_label_are_shown(shared_data: Path) -
     path = shared_data / "zh_reviews" / "online_shopping_10_cats.csv"
     with pytest.raises(DataError, match="'cat' and 'label' could each be the label") as error:
         text_table.read(path, Columns())
-    assert "1: 'cat', for example '书籍'" in str(error.value)
+    assert "1: 'cat', for example '书籍' (line 2)" in str(error.value)
     assert "--text NAME --label NAME" in str(error.value)
     listing = text_table.read(path, Columns(label="cat"))
     assert len(listing.candidates) == 62_773
@@ -168,8 +176,10 @@ def test_two_columns_that_could_each_be_the_label_are_shown(shared_data: Path) -
 
 
 def test_two_columns_of_text_are_shown(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="'text_a' and 'text_b' could each be the text"):
-        read(tmp_path, "text_a,text_b,label\none,two,3\n")
+    with pytest.raises(DataError, match="'text_a' and 'text_b' could each be the text") as error:
+        read(tmp_path, "text_a,text_b,label\none,,3\ntwo,three,4\n")
+    assert "1: 'text_a', for example 'one' (line 2)" in str(error.value)
+    assert "2: 'text_b', for example 'three' (line 3)" in str(error.value)
     rows = "\n".join(f"the {n}th long sentence here,the {n}th other sentence,{n % 2}" for n in range(30))
     with pytest.raises(DataError, match="'summary' and 'story' could each be the text"):
         read(tmp_path, f"summary,story,label\n{rows}\n")
@@ -199,12 +209,50 @@ def test_a_table_without_a_header_is_told_and_can_be_read_by_number(tmp_path: Pa
     assert "no header" in message(listing, "columns_chosen")
 
 
+def test_texts_without_labels_need_no_header_where_their_column_is_clear(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("".join(f"{text.replace(',', '')}.\n" for text in GOOD), encoding="utf-8")
+    (tmp_path / "two.csv").write_text("".join(f'{n},"{text}"\n' for n, text in enumerate(GOOD)), encoding="utf-8")
+    assert len(list(text_table.inputs(tmp_path / "one.csv", Columns()))) == 4
+    assert list(text_table.inputs(tmp_path / "two.csv", Columns(text="2"))) == [
+        (f"two.csv:{line}", text.encode()) for line, text in enumerate(GOOD, start=1)
+    ]
+    with pytest.raises(DataError, match="no header: its row 1") as error:
+        list(text_table.inputs(tmp_path / "two.csv", Columns()))
+    assert str(error.value).endswith("here perhaps: --column 2.")
+
+
+def test_a_table_to_be_answered_is_told_of_the_option_that_names_its_column(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text("text_a,text_b\none,two\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"Say which: --column NAME\.$"):
+        list(text_table.inputs(path, Columns()))
+    with pytest.raises(DataError, match=r"Say which: --text NAME --label NAME\.$"):
+        text_table.read(path, Columns())
+    path.write_text("note,note\none,two\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"Say the number of one: --column 1\."):
+        list(text_table.inputs(path, Columns(text="note")))
+
+
 @pytest.mark.parametrize("first", [0, 1, 2])
 def test_labels_that_are_numbers_are_not_taken_for_the_numbers_of_columns(tmp_path: Path, first: int) -> None:
     content = "".join(f'"{text}",{(number + first) % 3}\n' for number, text in enumerate(GOOD))
     listing = read(tmp_path, content, text="1", label="2")
     assert [one.path for one in listing.candidates] == [f"reviews.csv:{line}" for line in (1, 2, 3, 4)]
     assert listing.candidates[0].label == str(first)
+
+
+def test_a_label_that_is_called_as_columns_often_are_does_not_make_a_header_of_its_row(tmp_path: Path) -> None:
+    labels = ("date", "weather", "food")
+    content = "".join(f"a word on the {number}th subject,{labels[number % 3]}\n" for number in range(60))
+    with pytest.raises(DataError, match="no header: its row 1"):
+        read(tmp_path, content)
+    assert len(read(tmp_path, content, text="1", label="2").candidates) == 60
+    assert len(read(tmp_path, "words,label\n" + content).candidates) == 60
+
+
+def test_a_header_that_is_repeated_where_tables_were_joined_is_still_a_header(tmp_path: Path) -> None:
+    part = "text,label\n" + "".join(f"the {number}th text,{number % 2}\n" for number in range(10))
+    assert "by its name" in message(read(tmp_path, part + part), "columns_chosen")
 
 
 def test_numbers_can_be_names(tmp_path: Path) -> None:
@@ -227,6 +275,18 @@ def test_rows_that_are_wrong_are_set_aside_with_their_line(tmp_path: Path) -> No
     assert set_aside(listing, "unlabelled") == {"reviews.csv:7": "line 7: the label is empty"}
 
 
+def test_a_row_that_is_wrong_is_to_be_answered_with_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_bytes(b'id,text\n1,"so, so"\n2,a,b\n3,"open\n4,\n5,\xff\n')
+    found = dict(text_table.inputs(tmp_path / "r.csv", Columns(encoding="utf-8")))
+    assert (found["r.csv:2"], found["r.csv:5"]) == (b"so, so", b"")
+    assert "it has 3 cells, but the table has 2 columns" in str(found["r.csv:3"])
+    assert "never closed" in str(found["r.csv:4"])
+    assert str(found["r.csv:6"]) == "it holds bytes that are not UTF-8"
+    (tmp_path / "r.jsonl").write_text('{"text": ["a"]}\nno\n', encoding="utf-8")
+    asked = text_table.inputs(tmp_path / "r.jsonl", Columns())
+    assert [str(one)[:14] for _, one in asked] == ["its text is li", "it is not vali"]
+
+
 @pytest.mark.parametrize("line", ['"never closed,pos', '"closed" too early,pos'])
 def test_a_wrong_quote_costs_its_own_line_and_no_other(tmp_path: Path, line: str) -> None:
     good = [f'"{text}",pos' for text in GOOD]
@@ -245,6 +305,20 @@ def test_a_tab_separated_table_whose_quotes_mean_nothing_is_read_as_it_is(tmp_pa
     listing = read(tmp_path, 'text\tlabel\n"Foo" is a film\t1\n"open\t0\nfine\t1\n', "r.tsv")
     assert [text for _, text, _ in texts(listing)] == ['"Foo" is a film', '"open', "fine"]
     assert "read as itself" in message(listing, "columns_chosen")
+
+
+def test_quoted_texts_of_hundreds_of_lines_are_read_whole_where_the_head_ends_within_one(tmp_path: Path) -> None:
+    text = "\n".join(f"line {n} of a long text{', with a comma' if n % 3 == 0 else ''}" for n in range(1_100))
+    listing = read(tmp_path, table([(f"{number}: {text}", ("pos", "neg")[number % 2]) for number in range(100)]))
+    assert len(listing.candidates) == 100
+    assert not listing.set_aside
+    assert "read as itself" not in message(listing, "columns_chosen")
+
+
+def test_a_quote_that_is_never_closed_in_more_than_the_head_costs_one_line(tmp_path: Path) -> None:
+    listing = read(tmp_path, 'text,label\nfine,pos\n"open,pos\n' + "good as gold,pos\n" * 100_000)
+    assert len(listing.candidates) == 100_001
+    assert "never closed" in set_aside(listing, "broken_rows")["reviews.csv:3"]
 
 
 def test_a_cell_of_50_megabytes_is_listed_for_the_input_to_judge(tmp_path: Path) -> None:
@@ -275,13 +349,46 @@ def test_measurements_are_refused_and_a_few_numbers_with_fractions_are_told(tmp_
     assert "reviews.csv" in str(error.value)
     assert "  2: text 'text 0', label '0.01'" in str(error.value)
     listing = read(tmp_path, table([(f"text {number}", number % 3 + 0.5) for number in range(60)]))
-    assert "0.5" in message(listing, "labels_with_fractions")
+    assert "such as 0.5 (line 2) are" in message(listing, "labels_with_fractions")
+    (found,) = [one for one in listing.findings if one.kind == "labels_with_fractions"]
+    assert found.examples == ("reviews.csv:2", "reviews.csv:3", "reviews.csv:4")
 
 
 @pytest.mark.parametrize("labels", [("0", "1"), ("true", "false"), ("1.0", "0.0"), ("-1", "1")])
 def test_whole_numbers_are_labels(tmp_path: Path, labels: tuple[str, str]) -> None:
     listing = read(tmp_path, table([(f"text {number}", labels[number % 2]) for number in range(60)]))
-    assert {one.label for one in listing.candidates} == set(labels)
+    assert {one.label for one in listing.candidates} == {label.removesuffix(".0") for label in labels}
+    assert not {"labels_with_fractions", "labels_equal_as_numbers"} & {one.kind for one in listing.findings}
+
+
+def test_a_whole_number_is_the_same_label_in_every_format(tmp_path: Path) -> None:
+    values = [1.0, 2.5, 1.0, 2.5]
+    pairs = list(zip(GOOD, values, strict=True))
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps({"text": a, "label": b}) + "\n" for a, b in pairs))
+    (tmp_path / "r.csv").write_text(table([*pairs]))
+    paths = [tmp_path / "r.jsonl", tmp_path / "r.csv"]
+    if find_spec("pyarrow"):
+        import pyarrow
+        from pyarrow import parquet
+
+        paths.append(tmp_path / "r.parquet")
+        parquet.write_table(pyarrow.table({"text": GOOD, "label": values}), paths[-1])
+    for path in paths:
+        assert [one.label for one in text_table.read(path, Columns()).candidates] == ["1", "2.5", "1", "2.5"]
+
+
+def test_labels_that_are_the_same_number_are_told_with_their_rows(tmp_path: Path) -> None:
+    listing = read(tmp_path, "text,label\na,1\nb,1.0\nc,01\nd,2\n")
+    assert [one.label for one in listing.candidates] == ["1", "1", "01", "2"]
+    (found,) = [one for one in listing.findings if one.kind == "labels_equal_as_numbers"]
+    assert found.severity == "warning"
+    assert found.examples == ("reviews.csv:2", "reviews.csv:3", "reviews.csv:4")
+    assert "1 (line 2), 1.0 (line 3), 01 (line 4)" in found.message
+
+
+def test_a_label_that_only_reads_as_a_number_has_no_fraction(tmp_path: Path) -> None:
+    listing = read(tmp_path, "text,label\na,nan\nb,Infinity\nc,1\n")
+    assert [one.label for one in listing.candidates] == ["nan", "Infinity", "1"]
     assert all(one.kind != "labels_with_fractions" for one in listing.findings)
 
 
@@ -318,6 +425,27 @@ def test_encodings_are_found_and_told(tmp_path: Path, name: str, severity: str, 
     (found,) = [one for one in listing.findings if one.kind == "encoding"]
     assert found.severity == severity
     assert severity == "info" or "这家酒店" in found.message
+
+
+class Notes(Silent):
+    """Keeps what is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.told.append(text)
+
+
+def test_what_is_guessed_of_texts_to_be_answered_is_told_in_one_line(tmp_path: Path) -> None:
+    path, notes = tmp_path / "r.csv", Notes()
+    path.write_bytes("id,review\n1,这家酒店的服务很好\x1b[31m，下次还会再来\n".encode("gb18030"))
+    list(text_table.inputs(path, Columns(), notes))
+    (line,) = notes.told
+    assert line.startswith("'r.csv': Texts are in the column 'review' ('review' by its name). The text is not UTF-8")
+    assert "这家酒店" in line and "\x1b" not in line and "\n" not in line
+    list(text_table.inputs(path, Columns(text="review", encoding="gb18030"), notes))
+    assert len(notes.told) == 1
 
 
 def test_a_named_encoding_is_used_and_rows_that_contradict_it_are_set_aside(tmp_path: Path) -> None:

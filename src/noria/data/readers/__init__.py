@@ -1,25 +1,26 @@
 """Shelf: what lists the labelled files of a dataset without opening them.
 
 A member offers `recognises(path) -> bool` and `read(path, columns) -> Listing`; where its inputs are no files of their
-own also `answers_for(path)` and `inputs(path, columns)`, which need no labels. The file's name is the reader's name. A
-task names its readers, so that the reader which recognises the data also says which task it is for.
+own also `answers_for(path)` and `inputs(path, columns, progress)`, which need no labels. The file's name is the
+reader's name. A task names its readers, so that the reader which recognises the data also says which task it is for.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, cast
 
 from noria import plugins
-from noria.contracts import Candidate, Finding, SetAside
-from noria.errors import DataError, nearest_name
+from noria.contracts import Candidate, Finding, Progress, SetAside, Silent
+from noria.errors import DataError, UnreadableInputError, nearest_name
 
 SHELF = "noria.data.readers"
 TASKS = "noria.tasks"
+Held = bytes | Path | UnreadableInputError  # an input, the file that it is, or why there is none
 EXPECTED = """Expected a folder with one folder for each class, a table of paths and labels, or a table of texts:
 
     photos/                     labels.csv                  reviews.csv
@@ -112,13 +113,31 @@ def read(path: Path, reader: str, columns: Columns | None = None) -> Listing:
     return cast(Reader, plugins.load(SHELF, reader)).read(path, columns or Columns())
 
 
-def unlabelled(path: Path, task: str, columns: Columns | None = None) -> Iterator[tuple[str, bytes | Path]] | None:
-    """Return names and bytes of the inputs that a table or text file holds, or None where files are the inputs."""
+def unlabelled(
+    path: Path, task: str, columns: Columns | None = None, progress: Progress | None = None
+) -> Iterator[tuple[str, Held]] | None:
+    """Return names and bytes of the inputs that a table or text file holds, or None where files are the inputs.
+
+    `progress` is told what was guessed.
+    """
     for name in plugins.load(TASKS, task).READERS:
         reader = plugins.load(SHELF, name)
         if hasattr(reader, "inputs") and reader.answers_for(path):
-            return cast(Iterator[tuple[str, bytes | Path]], reader.inputs(path, columns or Columns()))
+            found = reader.inputs(path, columns or Columns(), progress or Silent())
+            return cast(Iterator[tuple[str, Held]], found)
     return None
+
+
+def tell_guesses(path: Path, findings: Iterable[Finding], columns: Columns, progress: Progress) -> None:
+    """Tell in one line what no one said and nothing proves: the columns of a table, the encoding of texts."""
+    named = columns.text is not None and columns.label is not None
+    guesses = [
+        one.message
+        for one in findings
+        if (one.kind == "encoding" and one.severity == "warning") or (one.kind == "columns_chosen" and not named)
+    ]
+    if guesses:
+        progress.note(f"{path.name!r}: {' '.join(guesses)}")
 
 
 def _recognising(path: Path, task: str) -> str | None:

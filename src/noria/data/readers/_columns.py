@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from noria.data.readers import Columns, column_of
-from noria.data.readers._table import Cells, Table
+from noria.data.readers._table import Table
 from noria.errors import DataError, nearest_name
 
 _LOOKED_AT = 20_000  # rows, where names do not decide
@@ -113,6 +113,9 @@ _OTHER_NAMES = frozenset(
     )
 )
 RESERVED = ("split", "group")
+# What names columns on the command line. Verbs that answer have no labels, and their --text is a text to be answered.
+_NAMING = "--text {text} --label {label}"
+_NAMING_THE_TEXT = "--column {text}"
 
 Role = Literal["text", "label"]
 
@@ -139,14 +142,16 @@ class _Column:
     filled: int = 0
     characters: int = 0
     sample: str = ""
+    line: int = 0  # of the row that the sample is from
 
-    def add(self, value: Any) -> None:
+    def add(self, value: Any, line: int) -> None:
         text = "" if value is None else str(value).strip()
         if not text:
             return
         self.filled += 1
         self.characters += len(text)
-        self.sample = self.sample or text
+        if not self.sample:
+            self.sample, self.line = text, line
         if len(self.distinct) < _DISTINCT:
             self.distinct.add(text)
 
@@ -190,8 +195,11 @@ def choose(path: Path, table: Table, columns: Columns) -> Chosen:
     """Return the columns to use.
 
     Raises:
-        DataError: a named column does not exist, or it is not clear which to take.
+        DataError: a named column does not exist, or it is not clear which to take, as in a table without a header
+            whose columns are not named by number.
     """
+    if not table.header and not {columns.text, columns.label} <= {*table.names}:
+        raise _without_header(path, table, _NAMING)
     reserved = {name: _index(table, name) for name in RESERVED}
     if name := column_of(columns.group):
         reserved["group"] = _said(path, table, name, "--group column:")
@@ -215,17 +223,19 @@ def choose(path: Path, table: Table, columns: Columns) -> Chosen:
     return Chosen(text, label, reserved["split"], reserved["group"], why, order)
 
 
-def choose_text(path: Path, table: Table, columns: Columns) -> int:
-    """Return the column of texts of a table that need not have labels.
+def choose_text(path: Path, table: Table, columns: Columns) -> tuple[int, str]:
+    """Return the column of texts of a table that need not have labels, and why it is that; empty where it was named.
 
     Raises:
         DataError: as `choose`.
     """
+    if not table.header and len(table.names) > 1 and columns.text not in table.names:
+        raise _without_header(path, table, _NAMING_THE_TEXT)
     if columns.text is not None:
-        return _said(path, table, columns.text, "--text ")
+        return _said(path, table, columns.text, "--column "), ""
     reserved = {_index(table, name) for name in RESERVED}
     free = [number for number in range(len(table.names)) if number not in reserved]
-    return free[0] if len(free) == 1 else _found(path, table, "text", free)[0]
+    return (free[0], "the only one") if len(free) == 1 else _found(path, table, "text", free, _NAMING_THE_TEXT)
 
 
 def _index(table: Table, name: str) -> int | None:
@@ -248,20 +258,20 @@ def _said(path: Path, table: Table, said: str, option: str) -> int:
     raise DataError(f"{path} has no column {said!r}.{hint}\n{_listed(_look(table))}")
 
 
-def _found(path: Path, table: Table, role: Role, free: Sequence[int]) -> tuple[int, str]:
+def _found(path: Path, table: Table, role: Role, free: Sequence[int], options: str = _NAMING) -> tuple[int, str]:
     """The one column that can play a role, and why it is that."""
     for names, how in _ways(role):
         called = [number for number in free if _is_called(table.names[number], names, how)]
         if len(called) == 1:
             return called[0], f"{table.names[called[0]]!r} by its name"
         if called:
-            raise _ambiguous(path, table, role, called)
+            raise _ambiguous(path, table, role, called, options)
     looked_at = _look(table)
     fitting = [number for number in free if _fits(looked_at[number], role)]
     if len(fitting) == 1:
         what = "the only column of long, different values" if role == "text" else "the only column of few values"
         return fitting[0], f"{table.names[fitting[0]]!r} as {what}"
-    raise _ambiguous(path, table, role, fitting)
+    raise _ambiguous(path, table, role, fitting, options)
 
 
 def _ways(role: Role) -> tuple[tuple[frozenset[str], str], ...]:
@@ -283,10 +293,9 @@ def _fits(column: _Column, role: Role) -> bool:
 
 def _look(table: Table) -> list[_Column]:
     found = [_Column(number, name) for number, name in enumerate(table.names)]
-    rows: itertools.islice[Cells] = itertools.islice((row.cells for row in table.rows() if not row.trouble), _LOOKED_AT)
-    for cells in rows:
-        for column, value in zip(found, cells, strict=True):
-            column.add(value)
+    for row in itertools.islice((row for row in table.rows() if not row.trouble), _LOOKED_AT):
+        for column, value in zip(found, row.cells, strict=True):
+            column.add(value, row.line)
     return found
 
 
@@ -296,16 +305,29 @@ def _weight(column: _Column) -> int:
     return column.characters * (3 if any(ord(one) > 0x2E7F for one in sample) else 1)
 
 
-def _ambiguous(path: Path, table: Table, role: Role, could_be: Sequence[int]) -> DataError:
+def _without_header(path: Path, table: Table, options: str) -> DataError:
+    first = next(row for row in table.rows() if not row.trouble)
+    by_length = sorted(table.names, key=lambda name: len(first.cells[int(name) - 1]))
+    shown = "\n".join(f"  {name}: {shortened(cell)}" for name, cell in zip(table.names, first.cells, strict=True))
+    likely = options.format(text=by_length[-1], label=by_length[0])
+    return DataError(
+        f"{path} has no header: its row 1 (line {first.line}) is data already:\n{shown}\n"
+        f"Put a first line of names above it, such as text,label, or name columns by number, here perhaps: {likely}."
+    )
+
+
+def _ambiguous(path: Path, table: Table, role: Role, could_be: Sequence[int], options: str) -> DataError:
     names = " and ".join(repr(table.names[number]) for number in could_be)
     what = f"could each be the {role}" if could_be else f"No column is recognisably the {role}"
     said = f"{names} {what}" if could_be else what
-    return DataError(f"{path}: {said}. The columns are:\n{_listed(_look(table))}\nSay which: --text NAME --label NAME.")
+    naming = options.format(text="NAME", label="NAME")
+    return DataError(f"{path}: {said}. The columns are:\n{_listed(_look(table))}\nSay which: {naming}.")
 
 
 def _listed(columns: Sequence[_Column]) -> str:
     return "\n".join(
-        f"  {one.number + 1}: {one.name!r}, for example {shortened(one.sample) if one.filled else 'nothing'}"
+        f"  {one.number + 1}: {one.name!r}, "
+        + (f"for example {shortened(one.sample)} (line {one.line})" if one.filled else "without any value")
         for one in columns
     )
 

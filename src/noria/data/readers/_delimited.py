@@ -33,11 +33,19 @@ class _Dialect:
     quoted: bool  # whether " at the start of a cell opens a quotation
 
 
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The first lines of a table."""
+
+    lines: list[str]
+    is_cut: bool  # whether more lines follow, so that the last record may be unfinished
+
+
 def open_table(path: Path, columns: Columns) -> Table:
     """Open a table of text.
 
     Raises:
-        DataError: it cannot be read, or has no header and its columns are not named by number.
+        DataError: it cannot be read, or has no row.
     """
     encoding = _encoding(path, columns)
     # The limit is the interpreter's, for all threads: it is only ever raised.
@@ -52,7 +60,6 @@ def open_table(path: Path, columns: Columns) -> Table:
     names = tuple(str(one).strip() for one in first.cells)
     if not header:
         names = tuple(str(number) for number in range(1, len(first.cells) + 1))
-        _require_numbers(path, first, columns, names)
     return Table(
         names=names,
         rows=lambda: _rows(path, encoding, dialect, first, header),
@@ -74,19 +81,20 @@ def _lines(path: Path, encoding: Encoding) -> Iterator[str]:
         yield from text
 
 
-def _head(path: Path, encoding: Encoding) -> list[str]:
+def _head(path: Path, encoding: Encoding) -> _Head:
     """The first lines, but for those that are too long to say anything in reasonable time."""
-    found, size = [], 0
+    found: list[str] = []
+    size = 0
     for line in _lines(path, encoding):
+        if size > _HEAD:
+            return _Head(found, is_cut=True)
         if len(line) <= _HEAD:
             found.append(line)
         size += len(line)
-        if size > _HEAD:
-            break
-    return found
+    return _Head(found, is_cut=False)
 
 
-def _dialect(path: Path, head: list[str]) -> _Dialect:
+def _dialect(path: Path, head: _Head) -> _Dialect:
     """The delimiter under which the first records look most like a table, and whether quotes enclose cells there."""
     delimiters = ("\t",) if _is_tsv(path) else _DELIMITERS
     quoted = max((_Dialect(one, True) for one in delimiters), key=lambda one: _tableness(_first_records(head, one)))
@@ -104,8 +112,9 @@ def _is_tsv(path: Path) -> bool:
     return ".tsv" in [suffix.lower() for suffix in path.suffixes[-2:]]
 
 
-def _first_records(head: list[str], dialect: _Dialect) -> list[Row]:
-    return [row for row in itertools.islice(_records(iter(head), dialect), _HEAD_RECORDS) if row.cells or row.trouble]
+def _first_records(head: _Head, dialect: _Dialect) -> list[Row]:
+    records = itertools.islice(_records(iter(head.lines), dialect, is_cut=head.is_cut), _HEAD_RECORDS)
+    return [row for row in records if row.cells or row.trouble]
 
 
 def _tableness(records: Sequence[Row]) -> float:
@@ -123,12 +132,21 @@ def _of_one_width(records: Sequence[Row]) -> int:
 def _is_header(first: Sequence[str], others: Sequence[Sequence[str]], columns: Columns) -> bool:
     """Whether the first record is a row of names rather than one of data."""
     cells = [cell.strip() for cell in first]
-    if any(is_known(cell) for cell in cells) or _has_names(cells, columns):
+    below = [{cell.strip() for cell in column} for column in itertools.zip_longest(*others, fillvalue="")]
+    again = {cell for cell, column in zip(cells, below, strict=False) if cell and cell in column}
+    # A label may be called as columns often are, `date` or `name`: then it is found again in its own column.
+    if any(is_known(cell) for cell in cells if cell not in again) or _has_names(cells, columns):
+        return True
+    if again and _is_repeated_header(cells, others):
         return True
     if any(_is_content(cell) for cell in cells) or len(set(filter(None, cells))) < len(list(filter(None, cells))):
         return False
-    later = [{cell.strip() for cell in column} for column in itertools.zip_longest(*others, fillvalue="")]
-    return not any(cell and cell in column for cell, column in zip(cells, later, strict=False))
+    return not again
+
+
+def _is_repeated_header(cells: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
+    """Whether names are found again below because tables were joined, each with its header."""
+    return sum(map(is_known, cells)) > 1 and any([cell.strip() for cell in row] == cells for row in others)
 
 
 def _has_names(cells: Sequence[str], columns: Columns) -> bool:
@@ -146,23 +164,6 @@ def _is_content(cell: str) -> bool:
     except ValueError:
         return len(cell) > _LONG_NAME or len(cell.split()) > 5 or any(mark in cell for mark in ".!?。！？，")
     return True
-
-
-def _require_numbers(path: Path, first: Row, columns: Columns, names: tuple[str, ...]) -> None:
-    if columns.text in names and columns.label in names:
-        return
-    shown = "\n".join(f"  {number}: {_short(cell)}" for number, cell in zip(names, first.cells, strict=True))
-    by_length = sorted(names, key=lambda name: len(first.cells[int(name) - 1]))
-    likely = f"--text {by_length[-1]} --label {by_length[0]}"
-    raise DataError(
-        f"{path} has no header: its row 1 (line {first.line}) is data already:\n{shown}\n"
-        f"Put a first line of names above it, such as text,label, or name columns by number, here perhaps: {likely}."
-    )
-
-
-def _short(cell: str) -> str:
-    text = cell.encode("utf-8", "backslashreplace").decode()
-    return repr(text if len(text) <= 60 else text[:60] + "…")
 
 
 def _rows(path: Path, encoding: Encoding, dialect: _Dialect, first: Row, header: bool) -> Iterator[Row]:
@@ -188,8 +189,11 @@ def _of_width(row: Row, width: int) -> Row:
     return Row(row.line, (), f"it has {cells}, but the table has {width} columns{hint}")
 
 
-def _records(lines: Iterator[str], dialect: _Dialect) -> Iterator[Row]:
-    """Records with the line where each starts; one that cannot be read is its line, and the next line starts anew."""
+def _records(lines: Iterator[str], dialect: _Dialect, *, is_cut: bool = False) -> Iterator[Row]:
+    """Records with the line where each starts; one that cannot be read is its line, and the next line starts anew.
+
+    Where the lines are cut off, a last record that is still open is neither wrong nor a record: it is left out.
+    """
     source = _Lines(lines)
     while True:
         source.commit()
@@ -205,6 +209,9 @@ def _records(lines: Iterator[str], dialect: _Dialect) -> Iterator[Row]:
                 yield Row(source.first, cells)
                 source.commit()
         except csv.Error as error:
+            # A first record is kept: without any, a table whose very first quote is never closed could not be read.
+            if is_cut and source.is_at_end and source.first > 1:
+                return
             trouble = _trouble(error, source)
             yield Row(source.first, (), trouble)
             source.give_back_all_but_first()

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from noria.contracts import Candidate, Finding, SetAside
+from noria.contracts import Candidate, Finding, Progress, SetAside, Silent
 from noria.data.cells import Cells
-from noria.data.readers import Columns, Listing
+from noria.data.readers import Columns, Listing, tell_guesses
 from noria.data.readers._class_folders import TEXT_ENDINGS, has_folders, holds_texts, list_files
 from noria.data.readers._encoding import Encoding, Tally, finding, guess, named, proven
 from noria.data.readers._gzip import opened
@@ -77,18 +77,19 @@ def read(path: Path, columns: Columns) -> Listing:
     )
 
 
-def inputs(path: Path, columns: Columns) -> Iterator[tuple[str, bytes | Path]]:
+def inputs(path: Path, columns: Columns, progress: Progress | None = None) -> Iterator[tuple[str, bytes | Path]]:
     """Yield the path and the text, as UTF-8, of a text file, or of each one below a folder.
 
-    A file that cannot be read stays a path: who reads it again says why.
+    A file that cannot be read stays a path: who reads it again says why. `progress` is told what was guessed.
 
     Raises:
         ConfigError: there is no encoding of the name that is said.
     """
     said = named(columns.encoding) if columns.encoding else None
     found = sorted(one for one in path.rglob("*") if _is_named_as_text(one.name)) if path.is_dir() else [path]
-    files = [_opened(Path(), Candidate(str(one), ""), said) for one in found]
-    for file in _with_guesses(files):
+    files = _with_guesses([_opened(Path(), Candidate(str(one), ""), said) for one in found])
+    tell_guesses(path, _about_encodings(files, said is not None), columns, progress or Silent())
+    for file in files:
         decoded = _decoded(file)
         yield file.candidate.path, decoded if isinstance(decoded, bytes) else Path(file.candidate.path)
 

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from noria.contracts import SPLITS, Candidate, Finding, SetAside, Split
+from noria.contracts import SPLITS, Candidate, Finding, Progress, SetAside, Silent, Split
 from noria.data.cells import Cells
-from noria.data.readers import Columns, Listing, _delimited, _encoding, _json_lines
+from noria.data.readers import Columns, Listing, _delimited, _encoding, _json_lines, tell_guesses
 from noria.data.readers._class_folders import PICTURE_ENDINGS, SPLIT_FOLDERS
 from noria.data.readers._columns import TEXT_NAMES, Chosen, choose, choose_text, is_number, normal, shortened
 from noria.data.readers._gzip import opened
 from noria.data.readers._table import Row, Table
-from noria.errors import DataError, MissingExtraError, NoriaError, nearest_name
+from noria.errors import DataError, MissingExtraError, NoriaError, UnreadableInputError, nearest_name
 
 _HEAD_BYTES = 64 * 1024
 _OTHER_FORMATS: Mapping[bytes, str] = {
@@ -34,6 +36,7 @@ _MANY_EMPTY = 0.05  # share of rows without a text that is worth a warning of it
 _FEW_ROWS = 20  # fewer are too few to say that labels are none
 _FEW_NUMBERS = 20  # more different numbers with fractions are measurements, not classes
 _SHOWN = 20
+_WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
 
 
 def recognises(path: Path) -> bool:
@@ -79,25 +82,38 @@ def answers_for(path: Path) -> bool:
     return _opener(path) is not None and path.is_file()
 
 
-def inputs(path: Path, columns: Columns) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the text, as UTF-8, of each row of a table that need not have labels.
+def inputs(
+    path: Path, columns: Columns, progress: Progress | None = None
+) -> Iterator[tuple[str, bytes | UnreadableInputError]]:
+    """Yield the name and the text, as UTF-8, of each row of a table that need not have labels, or why it has none.
 
-    A row that cannot be read, or has no text, is an empty input: it is answered with that as its reason.
+    `progress` is told what was guessed.
 
     Raises:
         DataError: the table cannot be understood, or it is not clear which column is the text.
     """
     table = _open(path, columns)
-    text = choose_text(path, table, columns)
+    text, why = choose_text(path, table, columns)
+    tell_guesses(path, _guesses(path, table, text, why, columns), columns, progress or Silent())
     for row in table.rows():
-        yield f"{path.name}:{row.line}", b"" if row.trouble else _input(row.cells[text])
+        yield f"{path.name}:{row.line}", _input(table, row, text)
 
 
-def _input(value: object) -> bytes:
+def _guesses(path: Path, table: Table, text: int, why: str, columns: Columns) -> Iterator[Finding]:
+    if why:
+        name = table.names[text]
+        message = " ".join([f"Texts are in the column {name!r} ({why}).", *_how_read(table)])
+        yield Finding("columns_chosen", "info", 1, (name,), message)
+    yield from _about_encoding(path, table, columns)
+
+
+def _input(table: Table, row: Row, text: int) -> bytes | UnreadableInputError:
+    if row.trouble:
+        return UnreadableInputError(row.trouble)
     try:
-        return _as_text(value, "text").strip("\ufeff").encode()
-    except (UnicodeEncodeError, _NoTextError):
-        return b""
+        return _encoded(table, row.cells[text])
+    except _NoTextError as error:
+        return UnreadableInputError(str(error))
 
 
 class _Rows:
@@ -112,7 +128,8 @@ class _Rows:
         self.texts = Cells()  # one for each candidate
         self.set_aside: defaultdict[str, list[SetAside]] = defaultdict(list)
         self.labels: dict[object, str] = {}  # as written -> as it is kept: one string for all rows that have it
-        self.splits: dict[object, Split | None] = {}
+        self.spellings: dict[str, int] = {}  # each label as written -> the first line that has it
+        self.splits: dict[str, Split | None] = {}
 
     def read(self) -> None:
         """Sort all rows into candidates and what is set aside."""
@@ -129,14 +146,11 @@ class _Rows:
     def _sort_in(self, row: Row) -> None:
         chosen, line = self.chosen, row.line
         try:
-            data = _as_text(row.cells[chosen.text], "text").strip("\ufeff").encode()
-            label = self._label(row.cells[chosen.label])
+            data = _encoded(self.table, row.cells[chosen.text])
+            label = self._label(row.cells[chosen.label], line)
+            split = "" if chosen.split is None else _as_text(row.cells[chosen.split], "split").strip()
             group = None if chosen.group is None else _as_text(row.cells[chosen.group], "group").strip() or None
             order = None if chosen.order is None else _moment(row.cells[chosen.order])
-        except UnicodeEncodeError:
-            encoding = self.table.encoding
-            self._put("broken_rows", line, f"it holds bytes that are not {encoding.title if encoding else 'text'}")
-            return
         except _NoTextError as error:
             self._put("broken_rows", line, str(error))
             return
@@ -145,24 +159,22 @@ class _Rows:
         elif not label:
             self._put("unlabelled", line, "the label is empty", hashlib.sha256(data).hexdigest())
         else:
-            split = None if chosen.split is None else self._split(row.cells[chosen.split], line)
-            self.candidates.append(Candidate(self.name(line), label, split, group, order))
+            self.candidates.append(Candidate(self.name(line), label, self._split(split, line), group, order))
             self.texts.append(data)
 
     def _put(self, kind: str, line: int, reason: str, sha256: str | None = None) -> None:
         self.set_aside[kind].append(SetAside(self.name(line), f"line {line}: {reason}", sha256))
 
-    def _label(self, written: object) -> str:
+    def _label(self, written: object, line: int) -> str:
         key = str(written) if isinstance(written, list | dict) else (type(written), written)
         if key not in self.labels:
-            label = _as_text(written, "label").strip()
-            label.encode()
-            self.labels[key] = label
+            label = _encoded(self.table, written, "label").decode().strip()
+            self.spellings.setdefault(str(written) if isinstance(written, float) else label, line)
+            self.labels[key] = _as_whole_number(label)
         return self.labels[key]
 
-    def _split(self, written: object, line: int) -> Split | None:
-        if written not in self.splits:
-            name = _as_text(written, "split").strip()
+    def _split(self, name: str, line: int) -> Split | None:
+        if name not in self.splits:
             if name and name.lower() not in SPLIT_FOLDERS:
                 nearest = nearest_name(name, SPLIT_FOLDERS)
                 hint = f" Did you mean {nearest!r}?" if nearest else ""
@@ -170,12 +182,21 @@ class _Rows:
                     f"{self.path}, line {line}, has the split {name!r}.{hint} "
                     f"Known: {', '.join(SPLITS)} (also val, valid), or nothing to let Noria choose."
                 )
-            self.splits[written] = SPLIT_FOLDERS[name.lower()] if name else None
-        return self.splits[written]
+            self.splits[name] = SPLIT_FOLDERS[name.lower()] if name else None
+        return self.splits[name]
 
 
 class _NoTextError(Exception):
-    """A cell that is neither text nor a number; the message is the reason."""
+    """A cell that holds no text; the message is the reason."""
+
+
+def _encoded(table: Table, value: object, role: str = "text") -> bytes:
+    """A cell as UTF-8, without a byte order mark."""
+    try:
+        return _as_text(value, role).strip("\ufeff").encode()
+    except UnicodeEncodeError:
+        title = table.encoding.title if table.encoding else "text"
+        raise _NoTextError(f"it holds bytes that are not {title}") from None
 
 
 def _as_text(value: object, role: str) -> str:
@@ -190,6 +211,16 @@ def _as_text(value: object, role: str) -> str:
     if isinstance(value, float):
         return "" if value != value else str(int(value)) if value.is_integer() else repr(value)  # NaN: pandas' nothing
     raise _NoTextError(f"its {role} is {type(value).__name__}, neither text nor a number: {shortened(str(value))}")
+
+
+def _as_whole_number(label: str) -> str:
+    """A label without the .0 of a whole number.
+
+    A column of whole numbers becomes one of fractions where a single cell is empty, as pandas keeps it; so 1.0 is the
+    label 1, in every format, and whatever the other labels are: else a part of a table had other labels than the whole.
+    """
+    found = _WHOLE_NUMBER.fullmatch(label)
+    return found[1] if found else label
 
 
 def _moment(value: object) -> str | None:
@@ -262,7 +293,7 @@ def _require_labels(path: Path, table: Table, chosen: Chosen, rows: _Rows) -> No
             f"different and long, and the texts ({text!r}) are short and few.\n{_examples(rows)}\n"
             f"Say it the other way round: --text {label} --label {text}."
         )
-    fractions = [one for one in counts if is_number(one) and not float(one).is_integer()]
+    fractions = list(filter(_has_fraction, counts))
     if len(counts) > _FEW_NUMBERS and fractions and all(map(is_number, counts)):
         raise DataError(
             f"{path}: the labels ({label!r}) are {len(counts):,} different numbers with fractions, so this looks like "
@@ -274,6 +305,11 @@ def _require_labels(path: Path, table: Table, chosen: Chosen, rows: _Rows) -> No
             f"{path}: {len(counts):,} of the {total:,} labels ({label!r}) are different, so they are names or texts, "
             f"not classes.\n{_examples(rows)}\nName another column: --label NAME."
         )
+
+
+def _has_fraction(label: str) -> bool:
+    # Names such as nan and Infinity also read as numbers.
+    return is_number(label) and math.isfinite(float(label)) and not float(label).is_integer()
 
 
 def _are_swapped(texts: Sequence[bytes], counts: Counter[str]) -> bool:
@@ -291,8 +327,7 @@ def _examples(rows: _Rows) -> str:
 
 def _findings(path: Path, table: Table, chosen: Chosen, rows: _Rows, columns: Columns) -> Iterator[Finding]:
     yield _columns_finding(table, chosen)
-    if table.encoding is not None:
-        yield _encoding.finding(table.encoding, (path.name,), said=columns.encoding is not None)
+    yield from _about_encoding(path, table, columns)
     used = {chosen.text, chosen.label, chosen.split, chosen.group, chosen.order}
     ignored = tuple(name for number, name in enumerate(table.names) if number not in used)
     if ignored:
@@ -300,16 +335,25 @@ def _findings(path: Path, table: Table, chosen: Chosen, rows: _Rows, columns: Co
         yield Finding("ignored_columns", "info", len(ignored), ignored[:_SHOWN], f"The columns {names} are not used.")
     yield from _about_empty_texts(rows)
     yield from _about_numbers(table.names[chosen.label], rows)
+    yield from _about_equal_numbers(table.names[chosen.label], rows)
 
 
 def _columns_finding(table: Table, chosen: Chosen) -> Finding:
     names = (table.names[chosen.text], table.names[chosen.label])
-    parts = [f"Texts are in the column {names[0]!r}, labels in {names[1]!r} ({chosen.why})."]
-    if not table.header:
-        parts.append("The table has no header: its first line is data.")
-    if table.note:
-        parts.append(table.note)
+    parts = [f"Texts are in the column {names[0]!r}, labels in {names[1]!r} ({chosen.why}).", *_how_read(table)]
     return Finding("columns_chosen", "info", 2, names, " ".join(parts), "Name others with --text NAME --label NAME.")
+
+
+def _how_read(table: Table) -> Iterator[str]:
+    if not table.header:
+        yield "The table has no header: its first line is data."
+    if table.note:
+        yield table.note
+
+
+def _about_encoding(path: Path, table: Table, columns: Columns) -> Iterator[Finding]:
+    if table.encoding is not None:
+        yield _encoding.finding(table.encoding, (path.name,), said=columns.encoding is not None)
 
 
 def _about_empty_texts(rows: _Rows) -> Iterator[Finding]:
@@ -329,15 +373,35 @@ def _about_empty_texts(rows: _Rows) -> Iterator[Finding]:
 
 
 def _about_numbers(column: str, rows: _Rows) -> Iterator[Finding]:
-    labels = sorted({one.label for one in rows.candidates})
-    fractions = [label for label in labels if is_number(label) and not float(label).is_integer()]
+    first = {one.label: one.path for one in reversed(rows.candidates)}
+    fractions = sorted(filter(_has_fraction, first))
     if fractions:
+        line = first[fractions[0]].rpartition(":")[2]
         yield Finding(
             "labels_with_fractions",
             "warning",
             len(fractions),
-            tuple(fractions[:_SHOWN]),
-            f"Labels ({column!r}) such as {fractions[0]} are numbers with fractions; each is taken as a class of its "
-            "own, without any order.",
+            tuple(first[label] for label in fractions[:_SHOWN]),
+            f"Labels ({column!r}) such as {fractions[0]} (line {line}) are numbers with fractions; each is taken as a "
+            "class of its own, without any order.",
             "If they are measurements, make classes of them (for example low and high).",
+        )
+
+
+def _about_equal_numbers(column: str, rows: _Rows) -> Iterator[Finding]:
+    by_value: defaultdict[float, list[str]] = defaultdict(list)
+    for label in rows.spellings:
+        if is_number(label) and math.isfinite(float(label)):
+            by_value[float(label)].append(label)
+    equal = [label for labels in by_value.values() if len(labels) > 1 for label in labels]
+    if equal:
+        shown = ", ".join(f"{label} (line {rows.spellings[label]})" for label in equal[:_SHOWN])
+        yield Finding(
+            "labels_equal_as_numbers",
+            "warning",
+            len(equal),
+            tuple(rows.name(rows.spellings[label]) for label in equal[:_SHOWN]),
+            f"Labels ({column!r}) that are the same number are written differently: {shown}. Written with .0 it is the "
+            "class of the whole number; written otherwise each is a class of its own.",
+            "Write each number in one way.",
         )

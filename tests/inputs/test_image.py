@@ -349,6 +349,13 @@ def test_scaled_decoding_shows_the_same_picture_as_full_decoding(fit: str, orien
     assert np.abs(small.astype(int) - full).mean() < 2
 
 
+def test_the_first_bytes_tell_a_picture_from_what_is_none() -> None:
+    for file_format in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"):
+        assert image.looks_like_picture(encode(photo(), file_format)[:16]), file_format
+    for head in (b"", b"BM is how some texts begin", b"RIFF\0\0\0\0WAVEfmt ", b"%PDF-1.7", b"\0\0\0\x20ftypisom"):
+        assert not image.looks_like_picture(head[:16]), head
+
+
 def test_unreadable_files_are_refused_with_what_they_are() -> None:
     supported = "supported: JPEG, PNG, WebP, BMP, GIF, TIFF"
     assert refusal(b"") == "empty: 0 bytes"

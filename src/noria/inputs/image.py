@@ -119,6 +119,16 @@ def read(data: bytes, settings: Settings) -> NDArray[np.uint8]:
             return np.asarray(_fit(_upright(image, orientation), full_size, settings))
 
 
+def looks_like_picture(head: bytes) -> bool:
+    """Whether the first 16 bytes of a file, or more of them, are those of a picture that can be read.
+
+    A text may well begin with the two letters of a BMP, whose header has zeros besides, as no text has.
+    """
+    if head.startswith(b"BM"):
+        return b"\0" in head
+    return head.startswith(tuple(_OPENERS)) or _is_webp(head)
+
+
 def learn(examples: Iterable[bytes], settings: Settings) -> dict[str, bytes]:
     """Return nothing: all about reading a picture is in the settings."""
     return {}
@@ -285,9 +295,13 @@ def _opener(data: bytes) -> _Opener:
     for magic, opener in _OPENERS.items():
         if data.startswith(magic):
             return opener
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+    if _is_webp(data):
         return WebPImageFile
     raise UnreadableInputError(f"{name_of_stranger(data)}; supported: {SUPPORTED}")
+
+
+def _is_webp(data: bytes) -> bool:
+    return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
 
 
 def _webp_canvas(data: bytes) -> Size:

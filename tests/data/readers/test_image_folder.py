@@ -7,9 +7,10 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from noria.contracts import Candidate
-from noria.data.readers import Columns, find_reader, image_folder, read
+from noria.data.readers import Columns, find_reader, find_task, image_folder, read
 from noria.errors import DataError, UnknownNameError
 
 
@@ -109,6 +110,24 @@ def test_folders_of_a_split_are_a_given_split(tmp_path: Path, names: tuple[str, 
     assert [finding.kind for finding in listing.findings] == ["given_split"]
     outside = {"x/dog/3.jpg"} if other == "x" else set()
     assert set(reasons(tmp_path, "unlabelled")) == {f"{train}/lost.jpg", *outside}
+
+
+@pytest.mark.parametrize("ending", [".jfif", ".JPE", "", ".0001"])
+@pytest.mark.parametrize("stray", ["readme.txt", "clip.mp4"])
+def test_photos_are_told_by_their_first_bytes_whatever_their_ending(tmp_path: Path, ending: str, stray: str) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for number in range(3):
+            Image.new("RGB", (32, 32)).save(tmp_path / label / f"IMG_{number}{ending}", "JPEG")
+    (tmp_path / "cat" / stray).write_bytes(b"not a photo")
+    assert find_task(tmp_path) == "image_classification"
+
+
+def test_texts_stay_texts_beside_empty_files_a_pipe_and_one_that_begins_as_a_bmp_does(tmp_path: Path) -> None:
+    touch(tmp_path, "good/1.txt", "good/empty")
+    os.mkfifo(tmp_path / "good" / "pipe")
+    (tmp_path / "good" / "notes").write_text("BM is how some texts begin")
+    assert find_task(tmp_path) == "text_classification"
 
 
 def test_a_vehicle_called_train_is_a_class(tmp_path: Path) -> None:

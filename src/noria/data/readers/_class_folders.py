@@ -26,13 +26,18 @@ SPLIT_FOLDERS: dict[str, Split] = {
     "test": "test",
 }
 _NOT_FOR_PEOPLE = {"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "system volume information", "@eadir"}
-PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+PICTURE_ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".pjpeg", ".pjp", ".png", ".apng", ".webp"),
+    *(".bmp", ".dib", ".gif", ".tif", ".tiff"),
+)
 VIDEO_ENDINGS = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".asf", ".flv", ".3gp", ".3g2"),
     *(".ogv", ".mts", ".m2ts", ".vob", ".mxf", ".dav", ".h264", ".264", ".hevc", ".265"),
 )
 TEXT_ENDINGS = (".txt", ".txt.gz")
 _PEEKED_AT = 1_000  # entries of folders, to tell texts from pictures
+_OPENED = 40  # files of those whose ending says nothing
+_HEAD = 16  # bytes
 
 Identity = tuple[int, int]  # device and inode
 
@@ -47,7 +52,10 @@ def has_folders(path: Path) -> bool:
 
 
 def holds_texts(path: Path) -> bool:
-    """Whether the first files in the folders below are texts, and none is a picture. Cheap: it lists few folders."""
+    """Whether the first files in the folders below are texts, and none is a picture, whatever its ending.
+
+    Cheap: it lists few folders and opens few files.
+    """
     return _hold_and_no_picture(path, TEXT_ENDINGS)
 
 
@@ -86,16 +94,34 @@ def list_files(path: Path, is_input: Callable[[str], bool]) -> Listing:
 
 
 def _hold_and_no_picture(path: Path, endings: tuple[str, ...]) -> bool:
-    found = False
-    for name in itertools.islice(_names_below(path), _PEEKED_AT):
-        if name.lower().endswith(PICTURE_ENDINGS):
+    found, opened = False, 0
+    for entry in itertools.islice(_entries_below(path), _PEEKED_AT):
+        name = entry.name.lower()
+        if name.endswith(PICTURE_ENDINGS):
             return False
-        found = found or name.lower().endswith(endings)
+        if name.endswith((*TEXT_ENDINGS, *VIDEO_ENDINGS)):
+            found = found or name.endswith(endings)
+        elif opened < _OPENED:
+            opened += 1
+            if _is_picture(entry):
+                return False
     return found
 
 
-def _names_below(root: Path) -> Iterator[str]:
-    """Names of files in folders below the root, a few of each folder first."""
+def _is_picture(entry: os.DirEntry[str]) -> bool:
+    from noria.inputs.image import looks_like_picture  # Pillow is slow to load, and the endings mostly say enough
+
+    try:
+        if not entry.is_file():  # a pipe would be waited for
+            return False
+        with open(entry.path, "rb") as file:  # noqa: PTH123
+            return looks_like_picture(file.read(_HEAD))
+    except OSError:
+        return False
+
+
+def _entries_below(root: Path) -> Iterator[os.DirEntry[str]]:
+    """Files in folders below the root, a few of each folder first."""
     waiting = [root]
     while waiting:
         folder = waiting.pop()
@@ -107,7 +133,7 @@ def _names_below(root: Path) -> Iterator[str]:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(Path(entry.path))
                     elif folder != root:
-                        yield entry.name
+                        yield entry
         except OSError:
             continue
 

@@ -136,6 +136,30 @@ def test_folders_are_read_to_the_bottom_in_sorted_order(photos: Path, tmp_path: 
     assert [one.name for one in files_below([Path("not there.jpg")])] == ["not there.jpg"]
 
 
+def test_files_in_linked_folders_are_answered_once_and_links_in_a_circle_end(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    for name in ("photos/b/1.jpg", "photos/z.jpg", "elsewhere/deep/2.jpg", "elsewhere/3.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (root / "a").symlink_to(tmp_path / "elsewhere")
+    (root / "c").symlink_to(tmp_path / "elsewhere")
+    (root / "b" / "round").symlink_to(root)
+    (root / "b" / "up").symlink_to(tmp_path)
+    (tmp_path / "elsewhere" / "deep" / "back").symlink_to(root / "b")
+    (root / "broken.jpg").symlink_to("nowhere")
+    (tmp_path / "link").symlink_to(root)
+    for start in (root, tmp_path / "link"):
+        found = {Path(one.name).relative_to(start).as_posix(): one.trouble for one in files_below([start])}
+        assert found == {
+            "z.jpg": "",
+            "broken.jpg": "a link that leads nowhere",
+            "b/1.jpg": "",
+            "b/up": "it leads to a folder that contains this one, which is not looked into",
+            "a/3.jpg": "",
+            "a/deep/2.jpg": "",
+        }
+
+
 def test_the_python_api_takes_files_folders_and_bytes(bundle: Bundle, photos: Path, files: list[Path]) -> None:
     answers = list(api.predict(bundle, [files[0], photos / "daisy", files[0].read_bytes()], top=1))
     assert len(answers) == 1 + len(list((photos / "daisy").iterdir())) + 1

@@ -26,6 +26,7 @@ from noria.contracts import Session
 from noria.errors import ArtifactError, MissingExtraError, UnreadableInputError
 from noria.inference import runtimes
 from noria.ordered import default_threads, ordered_map
+from noria.tree import everything_below
 
 MAX_INPUT_BYTES = 512 * 1024 * 1024
 
@@ -195,16 +196,18 @@ def _bytes_or_reason(one: Input) -> bytes | str:
 
 
 def files_below(paths: Iterable[Path]) -> Iterator[Input]:
-    """Yield every file named, and every file below every folder named, in sorted order."""
+    """Yield every file named, and every file below every folder named, in sorted order.
+
+    Links to folders are followed, at the end, and each folder is read once; what cannot be read has its reason.
+    """
     for path in paths:
         if not os.path.isdir(path):  # noqa: PTH112 - not Path.is_dir, which raises in a folder that may not be read
             yield Input(str(path), path)
             continue
-        closed: list[OSError] = []
-        for folder, folders, files in os.walk(path, onerror=closed.append):
-            folders.sort()
-            yield from (Input(str(Path(folder) / name), Path(folder) / name) for name in sorted(files))
-        yield from (Input(str(error.filename), Path(error.filename)) for error in closed)
+        for found in everything_below(path):
+            if found.kind not in ("folder", "repeated"):
+                file = path / found.path
+                yield Input(str(file), file, trouble=found.reason)
 
 
 def usable_runtimes(source: Run | Bundle) -> list[str]:

@@ -80,7 +80,7 @@ def test_links_in_a_circle_end_and_every_picture_is_listed_once(tmp_path: Path) 
     assert [one.path for one in listing.candidates] == ["bird/4.jpg", "cat/1.jpg", "cat/linked.jpg", "dog/deep/2.jpg"]
     once = {one.path: one.reason for one in listing.set_aside["passed_over"]}
     assert once.keys() == {"a_kitty", "bird2", "cat/round", "cat/up", "dog/deep/again"}
-    assert once["cat/up"] == "it leads to a folder that contains this one, which is read once"
+    assert once["cat/up"] == "it leads to a folder that contains this one, which is not looked into"
     assert set(reasons(root, "unreachable")) == {"self", "cat/broken.jpg"}
 
 

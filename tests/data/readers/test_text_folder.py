@@ -88,6 +88,18 @@ def test_a_guess_about_texts_to_be_answered_is_told(tmp_path: Path) -> None:
     assert len(told) == 1 and "Guessed: GB18030" in told[0]
 
 
+def test_texts_in_a_linked_folder_are_answered_once(tmp_path: Path) -> None:
+    write(tmp_path, **{"elsewhere/1.txt": "good", "texts/deep/2.txt": "bad"})
+    (tmp_path / "texts" / "a").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "texts" / "b").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "texts" / "deep" / "round").symlink_to(tmp_path / "texts")
+    found = dict(text_folder.inputs(tmp_path / "texts", Columns()))
+    assert {Path(name).relative_to(tmp_path / "texts").as_posix(): text for name, text in found.items()} == {
+        "a/1.txt": b"good",
+        "deep/2.txt": b"bad",
+    }
+
+
 @pytest.mark.parametrize(
     ("files", "texts"),
     [

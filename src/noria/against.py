@@ -27,9 +27,11 @@ from noria.data.drift import FEWEST, MOST, Drift, draw, measure
 from noria.data.duplicates import join_pairs
 from noria.data.inspection import INSPECTIONS, InspectionCache
 from noria.data.readers import Listing
-from noria.errors import DataError
+from noria.data.unsearched import findings as about_unsearched
+from noria.errors import DataError, MissingExtraError, WeightsError
 from noria.vectors import Vectors, input_settings, vectors
 
+DRIFT = "drift"
 CHANCE = 0.01  # a finding's p-value is this or less: of a hundred comparisons of like data, one is a false alarm
 SMALLEST_AUC = 0.55  # as if a tenth of the inputs were of another kind, and the rest the same
 SMALLEST_V = 0.1  # a "small" effect (Cohen 1988)
@@ -97,7 +99,6 @@ def compare_datasets(new: Dataset, old: Dataset, *, seed: int, progress: Progres
 
     Raises:
         DataError: the datasets are of different tasks.
-        MissingExtraError: what makes vectors of the inputs is not installed.
     """
     if new.task != old.task:
         kinds = [plugins.load("noria.tasks", one.task).TITLE for one in (new, old)]
@@ -122,7 +123,10 @@ def compare_datasets(new: Dataset, old: Dataset, *, seed: int, progress: Progres
         drift=drift,
         moved_most=moved,
         untested=untested,
-        findings=tuple(_findings(new, old, changes, tested, shares, drift, moved)),
+        findings=(
+            *_findings(new, old, changes, tested, shares, drift, moved),
+            *about_unsearched({untested: [DRIFT] if untested and first else []}),
+        ),
     )
 
 
@@ -146,7 +150,7 @@ def _drift(
         near = _near(sides, progress)
         firsts, first_vectors, first_near = _with_vectors(sides[0], near[: len(drawn[0])], progress)
         seconds, second_vectors, second_near = _with_vectors(sides[1], near[len(drawn[0]) :], progress)
-    except DataError as error:
+    except (DataError, MissingExtraError, WeightsError) as error:
         return None, (), str(error)
     if first_vectors is None or second_vectors is None:
         return None, (), "for inputs of this kind there are no vectors to compare yet."
@@ -252,7 +256,7 @@ def _about_drift(drift: Drift, tested: Side, moved: Sequence[Suspect], shifted: 
     if shifted:
         remedy += " Part of it is that the labels' shares have changed."
     paths = tuple(one.path for one in moved[:_SHOWN])
-    return Finding("drift", "warning", len(drift.new_rows), paths, message, remedy, tuple(moved))
+    return Finding(DRIFT, "warning", len(drift.new_rows), paths, message, remedy, tuple(moved))
 
 
 def _about_relabelled(changes: Changes) -> Finding:

@@ -11,6 +11,7 @@ import pytest
 import noria
 from noria.contracts import Example, Finding
 from noria.data.judging import judge
+from noria.data.unsearched import Unsearched
 
 REVIEWS = 1200
 
@@ -81,5 +82,5 @@ def test_a_given_split_without_anything_to_score_tells_nothing() -> None:
         assert len(foldings) == 1
         return [np.full((82, 2), 0.5, np.float32)]
 
-    found = judge(examples, range(80), leaked, lambda one: Path(one.path), held_out)
+    found = judge(examples, range(80), leaked, lambda one: Path(one.path), held_out, Unsearched(list))
     assert "leak_cost" not in {one.kind for one in found}

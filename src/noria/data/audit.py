@@ -24,6 +24,9 @@ from noria.data.findings import ranked
 from noria.data.inspection import Inspected, InspectionCache
 from noria.data.proof import KINDS, Proof, by_content, prove
 from noria.data.readers import Columns, Listing, read
+from noria.data.unsearched import KIND as UNSEARCHED
+from noria.data.unsearched import PARTS, Unsearched, without
+from noria.data.unsearched import findings as about_unsearched
 from noria.errors import DataError
 
 _SHOWN = 20
@@ -48,6 +51,8 @@ def audit(
 ) -> Dataset:
     """Return the dataset with a proof that was made now, and findings `dataset_changed` and `leak` where it fails.
 
+    Where parts of pictures could not be looked for, a finding `not_searched` tells why.
+
     Args:
         folder: what `Dataset.save` wrote.
         features: gives what makes vectors for the search for near duplicates, as `check` takes it.
@@ -68,7 +73,8 @@ def audit(
         reasons[place] = _reason(known[place], found[here])
     unchanged = [replace(one, reason=one.reason or reasons[place]) for one, place in zip(found, places, strict=True)]
     search = plugins.load("noria.data.similarity", row.SIMILARITY).near_pairs
-    near = by_content(near_pairs(listing, unchanged, search, features(dataset)), unchanged)
+    unsearched = Unsearched(list)
+    near = by_content(near_pairs(listing, unchanged, search, features(dataset), unsearched), unchanged)
     now = {
         known[place].path: one.content_sha256 for one, place in zip(unchanged, places, strict=True) if not one.reason
     }
@@ -77,8 +83,10 @@ def audit(
     used = {one.path for one in dataset.examples}
     changed = [(one.path, why) for one, why in zip(known, reasons, strict=True) if why and one.path in used]
     by_hand = recorded_fingerprint(folder) != dataset.fingerprint
-    told = [*_about_changes(folder, changed, by_hand), *_about_leaks(proof)]
-    earlier = [one for one in dataset.findings if one.kind not in KINDS]
+    told = [*_about_changes(folder, changed, by_hand), *_about_leaks(proof), *about_unsearched(unsearched)]
+    earlier = [one for one in dataset.findings if one.kind not in {*KINDS, UNSEARCHED}]
+    for one in dataset.findings:
+        earlier += without(one, PARTS) if one.kind == UNSEARCHED else ()
     return replace(dataset, findings=ranked([*told, *earlier]), proof=proof.facts)
 
 

@@ -19,6 +19,7 @@ from noria.data.mending import KINDS as OF_DECISIONS
 from noria.data.ordering import KINDS as OF_ORDER
 from noria.data.proof import KINDS as OF_PROOF
 from noria.data.readers import Listing
+from noria.data.unsearched import KINDS as OF_UNSEARCHED
 
 __all__ = ["COMPARED", "KINDS", "Near", "findings", "ranked"]
 
@@ -93,6 +94,7 @@ KINDS = (
     | OF_JUDGING
     | OF_ORDER
     | OF_PROOF
+    | OF_UNSEARCHED
     | {
         *("nothing_usable", "single_class", "too_few_examples", "empty_train_split", "empty_split"),
         *("labels_spelled_alike", "labels_differ_by_case", "exact_duplicates", "near_duplicates"),

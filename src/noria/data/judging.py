@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 from noria.contracts import Example, Finding
 from noria.data import wrong_labels
 from noria.data.folds import LEARNT, OUT, Folds, folds_of
+from noria.data.unsearched import Unsearched
+from noria.errors import NotSearchedError
 
 LEAK_COST = "leak_cost"
+_SEARCHES = ("wrong labels", "leak cost")
 KINDS = frozenset({wrong_labels.KIND, LEAK_COST})
 _WORTH_TELLING = 0.01  # of the examples have a copy or a group; fewer change the accuracy by less than that
 _BOOTSTRAPS, _SEED = 400, 0
@@ -34,16 +37,34 @@ def judge(
     leaked: Sequence[Example],
     source_of: Callable[[Example], Path | bytes],
     held_out: HeldOut,
+    unsearched: Unsearched,
 ) -> list[Finding]:
-    """Return the findings about labels and about leaks; too few examples say nothing.
+    """Return the findings about labels and about leaks.
 
     Args:
         units: (n,) what stays on one side has the same number.
         leaked: what a given split put into train, and was left out because it leaks.
+        unsearched: is told where there are too few examples, or no scores of them.
     """
-    names = sorted({one.label for one in (*examples, *leaked)})
-    if len(examples) < wrong_labels.FEWEST or len({one.label for one in examples}) < 2:
+    try:
+        return _judged(examples, units, leaked, source_of, held_out)
+    except NotSearchedError as error:
+        unsearched[str(error)] += _SEARCHES
         return []
+
+
+def _judged(
+    examples: Sequence[Example],
+    units: Sequence[int],
+    leaked: Sequence[Example],
+    source_of: Callable[[Example], Path | bytes],
+    held_out: HeldOut,
+) -> list[Finding]:
+    names = sorted({one.label for one in (*examples, *leaked)})
+    if len({one.label for one in examples}) < 2:
+        return []
+    if len(examples) < wrong_labels.FEWEST:
+        raise NotSearchedError(f"It takes {wrong_labels.FEWEST} examples, and these are {len(examples)}: add some.")
     index = {name: number for number, name in enumerate(names)}
     labels = np.array([index[one.label] for one in (*examples, *leaked)], np.int64)
     count = len(examples)

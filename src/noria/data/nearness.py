@@ -17,18 +17,44 @@ from noria.data.cells import Chosen
 from noria.data.features import Wanted
 from noria.data.inspection import Inspected, InspectionCache
 from noria.data.readers import Listing
+from noria.data.unsearched import PARTS, Unsearched
+from noria.errors import NotSearchedError
 
 Pair = tuple[int, int, float]  # places of candidates, and how alike they are, from 0 to 1
-Vectors = Callable[[], NDArray[np.float32] | None]  # gives (n, D)
-Features = Callable[[Sequence[Wanted]], NDArray[np.float32] | None]
+Features = Callable[[Sequence[Wanted]], NDArray[np.float32] | None]  # may raise NotSearchedError
+
+
+class Vectors:
+    """Gives a vector for each of some places, (n, D), computed once however often it is asked for; or None."""
+
+    def __init__(
+        self, listing: Listing, seen: Sequence[Inspected], places: Sequence[int], features: Features | None
+    ) -> None:
+        wanted = [Wanted(listing.root / listing.candidates[place].path, seen[place].sha256 or "") for place in places]
+        self.lacking = ""  # why there are none, where they were asked for and could not be had
+        self._once = cache(lambda: self._made(wanted, features) if features else None)
+
+    def __call__(self) -> NDArray[np.float32] | None:
+        return self._once()
+
+    def _made(self, wanted: Sequence[Wanted], features: Features) -> NDArray[np.float32] | None:
+        try:
+            return features(wanted)
+        except NotSearchedError as error:
+            self.lacking = str(error)
+            return None
 
 
 def near_pairs(
-    listing: Listing, seen: Sequence[Inspected], search: Callable[..., list[Pair]], features: Features | None
+    listing: Listing,
+    seen: Sequence[Inspected],
+    search: Callable[..., list[Pair]],
+    features: Features | None,
+    unsearched: Unsearched,
 ) -> list[Pair]:
-    """Return pairs of the places of near duplicates."""
+    """Return pairs of the places of near duplicates; `unsearched` is told what was not looked for."""
     places = first_places(seen)
-    return pairs_of(listing, seen, places, search, vectors_once(listing, seen, places, features))
+    return pairs_of(listing, seen, places, search, Vectors(listing, seen, places, features), unsearched)
 
 
 def first_places(seen: Sequence[Inspected]) -> list[int]:
@@ -37,20 +63,13 @@ def first_places(seen: Sequence[Inspected]) -> list[int]:
     return sorted(firsts.values())
 
 
-def vectors_once(
-    listing: Listing, seen: Sequence[Inspected], places: Sequence[int], features: Features | None
-) -> Vectors:
-    """Return what gives a vector for each of `places`, computed once however often it is asked for."""
-    wanted = [Wanted(listing.root / listing.candidates[place].path, seen[place].sha256 or "") for place in places]
-    return cache(lambda: features(wanted) if features else None)
-
-
 def pairs_of(
     listing: Listing,
     seen: Sequence[Inspected],
     places: Sequence[int],
     search: Callable[..., list[Pair]],
     vectors: Vectors,
+    unsearched: Unsearched,
     memory: InspectionCache | None = None,
     progress: Progress | None = None,
 ) -> list[Pair]:
@@ -70,6 +89,8 @@ def pairs_of(
         # Of files without vectors it is not remembered: another time there may be some, and more is found.
         if known is None and (listing.contents is not None or vectors() is not None):
             memory.remember(scope, key.digest(), np.array(found, np.float64).tobytes())
+    if vectors.lacking:
+        unsearched[vectors.lacking].append(PARTS)
     return [(places[first], places[second], likeness) for first, second, likeness in found]
 
 

@@ -82,6 +82,8 @@ def test_blurred_pictures_are_found_and_fail_a_job_that_asks_for_it(sides: dict[
     drift, finding = told["against"]["drift"], told["findings"][-1]
     assert drift["p_value"] <= 0.01 and drift["interval"][0] > 0.55 and drift["how_far"] in ("clearly", "much")
     assert drift["compared"] == [115, 120]  # five are other takes of what the old photos show, blurred or not
+    figures = {"auc": drift["auc"], "auc_interval": drift["interval"], "p_value": drift["p_value"]}
+    assert finding["figures"] == figures
     assert finding["kind"] == "drift" and finding["suspects"][0]["path"] == drift["moved_most"][0]["path"]
     assert (sides["blurred"] / drift["moved_most"][0]["path"]).is_file()
     assert call("check", sides["blurred"], "--against", sides["old"], "--fail-on", "relabelled").returncode == 0
@@ -128,6 +130,8 @@ def test_other_shares_of_labels_are_found_beside_what_they_do_to_the_texts(revie
     kinds = {finding.kind: finding for finding in told.findings}
     assert set(kinds) == {"shares_changed", "drift"}
     assert "shares have changed" in kinds["drift"].remedy
+    assert told.shares is not None
+    assert kinds["shares_changed"].figures == {"cramers_v": told.shares.cramers_v, "p_value": told.shares.p_value}
     good = next(row for row in told.labels if row["label"] == "good")
     assert (good["old"], good["new"]) == pytest.approx((2 / 3, 1 / 3), abs=0.01)
 

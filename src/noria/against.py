@@ -20,7 +20,7 @@ from noria.artifacts.dataset import Dataset
 from noria.artifacts.run import MANIFEST as RUN_MANIFEST
 from noria.artifacts.run import open_run
 from noria.artifacts.store import cache_folder
-from noria.contracts import Candidate, Example, Finding, Progress, Suspect
+from noria.contracts import Candidate, Example, Figures, Finding, Progress, Suspect
 from noria.data.check import inspected, reopened
 from noria.data.comparison import Changes, Shares, as_dict, compare, compare_shares, shares_by_label, units
 from noria.data.drift import FEWEST, MOST, Drift, draw, measure
@@ -240,7 +240,8 @@ def _findings(
             f"{shares.cramers_v:.2f}, where 0 is the same and 1 no label in common; p = {shares.p_value:.4f})."
         )
         remedy = "Confidence and figures of a model depend on the shares: are these what it will meet?"
-        yield Finding("shares_changed", "warning", shares.compared[0], (), message, remedy)
+        figures = {"cramers_v": shares.cramers_v, "p_value": shares.p_value}
+        yield Finding("shares_changed", "warning", shares.compared[0], (), message, remedy, figures=figures)
     yield from _about_labels("new_label", sorted({*new.labels} - {*old.labels}), "that the old data lacks")
     yield from _about_labels("gone_label", sorted({*old.labels} - {*new.labels}), "of the old data without an example")
 
@@ -256,7 +257,8 @@ def _about_drift(drift: Drift, tested: Side, moved: Sequence[Suspect], shifted: 
     if shifted:
         remedy += " Part of it is that the labels' shares have changed."
     paths = tuple(one.path for one in moved[:_SHOWN])
-    return Finding(DRIFT, "warning", len(drift.new_rows), paths, message, remedy, tuple(moved))
+    figures: Figures = {"auc": drift.auc, "auc_interval": [low, high], "p_value": drift.p_value}
+    return Finding(DRIFT, "warning", len(drift.new_rows), paths, message, remedy, tuple(moved), figures)
 
 
 def _about_relabelled(changes: Changes) -> Finding:

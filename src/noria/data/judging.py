@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.contracts import Example, Finding
+from noria.contracts import Example, Figures, Finding
 from noria.data import wrong_labels
 from noria.data.folds import LEARNT, OUT, Folds, folds_of
 from noria.data.unsearched import Unsearched
@@ -119,7 +119,14 @@ def _cost(right: Sequence[NDArray[np.bool_]], units: Indices, tied: int, *, give
             f"{leaking:.1%} right; kept together as they are here, {sound:.1%} ({points})."
         )
     remedy = "Compare with other figures only where they are from a split without leaks."
-    return Finding(LEAK_COST, "info", tied, (), message, remedy)
+    figures: Figures = {
+        "accuracy_with_leaks": leaking,
+        "accuracy_without_leaks": sound,
+        "accuracy_difference": leaking - sound,
+        "accuracy_difference_interval": [low, high],
+        "scored": len(units),
+    }
+    return Finding(LEAK_COST, "info", tied, (), message, remedy, figures=figures)
 
 
 def _interval(differences: NDArray[np.float64], units: Indices) -> tuple[float, float]:

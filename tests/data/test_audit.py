@@ -157,3 +157,24 @@ def test_fail_on_leak_covers_a_split_that_was_given(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["check", str(table), "--fail-on", "leak,unreadable"]).exit_code == 0
     table.write_text("\n".join(["text,label,split", *rows, f"{lines[0]},test"]))
     assert CliRunner().invoke(app, ["check", str(table), "--fail-on", "leak,unreadable"]).exit_code == 1
+
+
+def test_fail_on_unreadable_covers_what_cannot_be_reached_and_broken_rows(data: Path, tmp_path: Path) -> None:
+    for name in ("daisy/broken.jpg", "rose/empty.jpg", "rose/notes.txt", "sunflower/cut off.jpg"):
+        (data / name).unlink()
+    words = ["--fail-on", "unreadable", "-q"]
+    assert CliRunner().invoke(app, ["check", str(data), *words]).exit_code == 0
+    (data / "rose" / "moved.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    assert CliRunner().invoke(app, ["check", str(data), *words]).exit_code == 1
+    table = tmp_path / "notes.csv"
+    lines = [f'"this is text {number} of {number * 7} about things",{"ab"[number % 2]}' for number in range(40)]
+    table.write_text("\n".join(["text,label", *lines]))
+    assert CliRunner().invoke(app, ["check", str(table), *words]).exit_code == 0
+    table.write_text("\n".join(["text,label", *lines, "alone"]))
+    assert CliRunner().invoke(app, ["check", str(table), *words]).exit_code == 1
+    manifest = tmp_path / "manifest.csv"
+    rows = [f"flowers/{photo.relative_to(data)},{photo.parent.name}" for photo in sorted(data.glob("*/[0-9]*.jpg"))]
+    manifest.write_text("\n".join(["path,label", *rows]))
+    assert CliRunner().invoke(app, ["check", str(manifest), *words]).exit_code == 0
+    manifest.write_text("\n".join(["path,label", *rows, "flowers/gone.jpg,rose"]))
+    assert CliRunner().invoke(app, ["check", str(manifest), *words]).exit_code == 1

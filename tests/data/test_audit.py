@@ -118,6 +118,30 @@ def test_members_of_a_group_on_two_sides_are_a_leak(tmp_path: Path) -> None:
     assert kinds(audited(tmp_path / "dataset")) == {"leak": 3}
 
 
+def test_what_is_learnt_from_is_no_newer_than_what_is_held_out(tmp_path: Path) -> None:
+    rows = [
+        f'"this is text {number} of {number * 7} about things",{"ab"[number % 2]},2024-01-{1 + number:02},'
+        + ("pair" if number in (0, 29) else "")
+        for number in range(30)
+    ]
+    (tmp_path / "notes.csv").write_text("\n".join(["text,label,date,group", *rows]))
+    columns = Columns(order="column:date")
+    dataset = check(tmp_path / "notes.csv", settings=TextSettings(), columns=columns, task="text_classification")
+    dataset.save(tmp_path / "dataset")
+    assert dataset.proof is not None
+    assert {one.split for one in dataset.examples if one.group == "pair"} == {"test"}  # as new as its newest member
+    assert dataset.proof["time_order"] == {"order": "column:date", "train_newer_than_held_out": 0}
+    assert audited(tmp_path / "dataset").proof == dataset.proof
+    newest = max((one for one in dataset.examples if not one.group), key=lambda one: one.facts["order"])
+    torn(tmp_path / "dataset", newest.path, "train")
+    again = audited(tmp_path / "dataset")
+    assert again.proof is not None and again.proof["time_order"]["train_newer_than_held_out"] == 1
+    (told,) = [one for one in again.findings if one.kind == "leak"]
+    assert told.examples == (newest.path,) and told.severity == "error"
+    done = CliRunner().invoke(app, ["check", str(tmp_path / "dataset"), "-q"])
+    assert done.exit_code == 1 and "newer than what is held out: 1" in " ".join(done.stdout.split())
+
+
 def test_what_a_decision_tied_is_verified_without_its_file(data: Path, tmp_path: Path) -> None:
     before = check(data, settings=Settings())
     first = before.by_split("train")[0]

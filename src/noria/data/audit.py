@@ -79,11 +79,17 @@ def audit(
         known[place].path: one.content_sha256 for one, place in zip(unchanged, places, strict=True) if not one.reason
     }
     examples = [replace(one, content_sha256=now.get(one.path, one.content_sha256)) for one in dataset.examples]
-    proof = prove(examples, near, (dataset.proof or {}).get("same", ()), dataset.task)
+    order = dataset.origin["columns"].get("order") if dataset.origin else None
+    proof = prove(examples, near, (dataset.proof or {}).get("same", ()), dataset.task, order)
     used = {one.path for one in dataset.examples}
     changed = [(one.path, why) for one, why in zip(known, reasons, strict=True) if why and one.path in used]
     by_hand = recorded_fingerprint(folder) != dataset.fingerprint
-    told = [*_about_changes(folder, changed, by_hand), *_about_leaks(proof), *about_unsearched(unsearched)]
+    told = [
+        *_about_changes(folder, changed, by_hand),
+        *_about_leaks(proof),
+        *_about_time(proof),
+        *about_unsearched(unsearched),
+    ]
     earlier = [one for one in dataset.findings if one.kind not in {*KINDS, UNSEARCHED}]
     for one in dataset.findings:
         earlier += without(one, PARTS) if one.kind == UNSEARCHED else ()
@@ -142,3 +148,16 @@ def _about_leaks(proof: Proof) -> list[Finding]:
     remedy = "Make the split anew (noria check DATA): figures that were measured on this one may be too good."
     paths = tuple(one.path for one in proof.torn[:_SHOWN])
     return [Finding("leak", "error", len(proof.torn), paths, message, remedy, tuple(proof.torn))]
+
+
+def _about_time(proof: Proof) -> list[Finding]:
+    if not proof.newer:
+        return []
+    order, first = proof.facts["time_order"]["order"], proof.newer[0]
+    message = (
+        f"{len(proof.newer):,} inputs of the side train are newer ({order}) than what is held out: {first.path} than "
+        f"{first.other}."
+    )
+    remedy = "Make the split anew (noria check DATA): the model was told of what it is then asked about."
+    paths = tuple(one.path for one in proof.newer[:_SHOWN])
+    return [Finding("leak", "error", len(proof.newer), paths, message, remedy, tuple(proof.newer))]

@@ -144,7 +144,7 @@ def check(
         origin=_origin(path, reader, columns, listing),
         contents=contents,
         decisions=_told(log, mended, fingerprint(examples if before is None else before)),
-        proof=prove(examples, by_content(near, seen), mended.pairs, task).facts,
+        proof=prove(examples, by_content(near, seen), mended.pairs, task, columns.order).facts,
     )
 
 

@@ -58,7 +58,9 @@ def test_a_dataset_carries_the_proof_that_nothing_is_torn(folder: Path) -> None:
     assert set(proof["cross_split_pairs"].values()) == {0}
     assert proof["ties"]["copies"] == 1
     assert proof["units_together"] >= 1
-    assert proof["near_duplicates"] == {"search": "image", "threshold": 0.22}
+    assert proof["near_duplicates"]["search"] == "image"
+    assert 0.22 <= proof["near_duplicates"]["threshold"] <= 0.6
+    assert proof["near_duplicates"]["parts_threshold"] is None  # nothing gave features
 
 
 def test_a_dataset_that_holds_is_left_in_peace(folder: Path) -> None:

@@ -100,7 +100,11 @@ def test_a_dataset_is_verified_without_parts_where_there_are_no_weights(
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, WEIGHTS, None)
         noria.check(flowers).save(tmp_path / "dataset")
-        found = unsearched(noria.check(tmp_path / "dataset"))
+        again = noria.check(tmp_path / "dataset")
+        assert again.proof is not None and again.proof["near_duplicates"]["parts_threshold"] is None
+        found = unsearched(again)
         assert [one.examples for one in found] == [("outliers", "wrong labels", "leak cost"), ("parts of pictures",)]
-    (told,) = unsearched(noria.check(tmp_path / "dataset"))
+    again = noria.check(tmp_path / "dataset")
+    assert again.proof is not None and again.proof["near_duplicates"]["parts_threshold"] >= 0.5
+    (told,) = unsearched(again)
     assert told.examples == ("outliers", "wrong labels", "leak cost")  # what the audit does not look for

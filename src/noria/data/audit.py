@@ -74,13 +74,14 @@ def audit(
     unchanged = [replace(one, reason=one.reason or reasons[place]) for one, place in zip(found, places, strict=True)]
     search = plugins.load("noria.data.similarity", row.SIMILARITY).near_pairs
     unsearched = Unsearched(list)
-    near = by_content(near_pairs(listing, unchanged, search, features(dataset), unsearched), unchanged)
+    near, thresholds = near_pairs(listing, unchanged, search, features(dataset), unsearched)
     now = {
         known[place].path: one.content_sha256 for one, place in zip(unchanged, places, strict=True) if not one.reason
     }
     examples = [replace(one, content_sha256=now.get(one.path, one.content_sha256)) for one in dataset.examples]
     order = dataset.origin["columns"].get("order") if dataset.origin else None
-    proof = prove(examples, near, (dataset.proof or {}).get("same", ()), dataset.task, order)
+    same = (dataset.proof or {}).get("same", ())
+    proof = prove(examples, by_content(near, unchanged), same, dataset.task, thresholds, order)
     used = {one.path for one in dataset.examples}
     changed = [(one.path, why) for one, why in zip(known, reasons, strict=True) if why and one.path in used]
     by_hand = recorded_fingerprint(folder) != dataset.fingerprint

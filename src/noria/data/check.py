@@ -117,7 +117,7 @@ def check(
     search = plugins.load("noria.data.similarity", row.SIMILARITY).near_pairs
     places = first_places(seen)
     vectors, unsearched = Vectors(listing, seen, places, features), Unsearched(list)
-    near = pairs_of(listing, seen, places, search, vectors, unsearched, cache, progress)
+    near, thresholds = pairs_of(listing, seen, places, search, vectors, unsearched, cache, progress)
     arrange = partial(_arranged, seen=seen, near=near, split=split, seed=seed, order=columns.order)
     before = arrange(listing, mended=Mended()).examples if mended.changes else None
     listing = _relabelled(listing, mended)
@@ -144,7 +144,7 @@ def check(
         origin=_origin(path, reader, columns, listing),
         contents=contents,
         decisions=_told(log, mended, fingerprint(examples if before is None else before)),
-        proof=prove(examples, by_content(near, seen), mended.pairs, task, columns.order).facts,
+        proof=prove(examples, by_content(near, seen), mended.pairs, task, thresholds, columns.order).facts,
     )
 
 

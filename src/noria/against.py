@@ -20,16 +20,18 @@ from noria.artifacts.dataset import Dataset
 from noria.artifacts.run import MANIFEST as RUN_MANIFEST
 from noria.artifacts.run import open_run
 from noria.artifacts.store import cache_folder
-from noria.contracts import Candidate, Example, Finding, Progress, Suspect
+from noria.contracts import Candidate, Example, Figures, Finding, Progress, Suspect
 from noria.data.check import inspected, reopened
 from noria.data.comparison import Changes, Shares, as_dict, compare, compare_shares, shares_by_label, units
 from noria.data.drift import FEWEST, MOST, Drift, draw, measure
 from noria.data.duplicates import join_pairs
 from noria.data.inspection import INSPECTIONS, InspectionCache
 from noria.data.readers import Listing
-from noria.errors import DataError
+from noria.data.unsearched import findings as about_unsearched
+from noria.errors import DataError, MissingExtraError, WeightsError
 from noria.vectors import Vectors, input_settings, vectors
 
+DRIFT = "drift"
 CHANCE = 0.01  # a finding's p-value is this or less: of a hundred comparisons of like data, one is a false alarm
 SMALLEST_AUC = 0.55  # as if a tenth of the inputs were of another kind, and the rest the same
 SMALLEST_V = 0.1  # a "small" effect (Cohen 1988)
@@ -97,7 +99,6 @@ def compare_datasets(new: Dataset, old: Dataset, *, seed: int, progress: Progres
 
     Raises:
         DataError: the datasets are of different tasks.
-        MissingExtraError: what makes vectors of the inputs is not installed.
     """
     if new.task != old.task:
         kinds = [plugins.load("noria.tasks", one.task).TITLE for one in (new, old)]
@@ -122,7 +123,10 @@ def compare_datasets(new: Dataset, old: Dataset, *, seed: int, progress: Progres
         drift=drift,
         moved_most=moved,
         untested=untested,
-        findings=tuple(_findings(new, old, changes, tested, shares, drift, moved)),
+        findings=(
+            *_findings(new, old, changes, tested, shares, drift, moved),
+            *about_unsearched({untested: [DRIFT] if untested and first else []}),
+        ),
     )
 
 
@@ -146,7 +150,7 @@ def _drift(
         near = _near(sides, progress)
         firsts, first_vectors, first_near = _with_vectors(sides[0], near[: len(drawn[0])], progress)
         seconds, second_vectors, second_near = _with_vectors(sides[1], near[len(drawn[0]) :], progress)
-    except DataError as error:
+    except (DataError, MissingExtraError, WeightsError) as error:
         return None, (), str(error)
     if first_vectors is None or second_vectors is None:
         return None, (), "for inputs of this kind there are no vectors to compare yet."
@@ -236,7 +240,8 @@ def _findings(
             f"{shares.cramers_v:.2f}, where 0 is the same and 1 no label in common; p = {shares.p_value:.4f})."
         )
         remedy = "Confidence and figures of a model depend on the shares: are these what it will meet?"
-        yield Finding("shares_changed", "warning", shares.compared[0], (), message, remedy)
+        figures = {"cramers_v": shares.cramers_v, "p_value": shares.p_value}
+        yield Finding("shares_changed", "warning", shares.compared[0], (), message, remedy, figures=figures)
     yield from _about_labels("new_label", sorted({*new.labels} - {*old.labels}), "that the old data lacks")
     yield from _about_labels("gone_label", sorted({*old.labels} - {*new.labels}), "of the old data without an example")
 
@@ -252,7 +257,8 @@ def _about_drift(drift: Drift, tested: Side, moved: Sequence[Suspect], shifted: 
     if shifted:
         remedy += " Part of it is that the labels' shares have changed."
     paths = tuple(one.path for one in moved[:_SHOWN])
-    return Finding("drift", "warning", len(drift.new_rows), paths, message, remedy, tuple(moved))
+    figures: Figures = {"auc": drift.auc, "auc_interval": [low, high], "p_value": drift.p_value}
+    return Finding(DRIFT, "warning", len(drift.new_rows), paths, message, remedy, tuple(moved), figures)
 
 
 def _about_relabelled(changes: Changes) -> Finding:

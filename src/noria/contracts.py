@@ -18,6 +18,10 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
+# What a finding measured, by name: `p_value`; `noise_rate`, and `noise_rate_interval` (low and high, 95 %).
+Figures = Mapping[str, float | list[float]]
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """What a reader found: an input that is not looked at yet, with its label."""
@@ -73,6 +77,7 @@ class Finding:
     message: str
     remedy: str = ""
     suspects: tuple[Suspect, ...] = ()  # all of them, the surest first, where each is to be judged by itself
+    figures: Figures = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

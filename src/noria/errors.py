@@ -123,6 +123,10 @@ class WeightsError(NoriaError):
     """Pretrained weights cannot be had."""
 
 
+class NotSearchedError(NoriaError):
+    """A search of a check cannot be made; the check goes on, and a finding tells the reason."""
+
+
 class VerificationError(NoriaError):
     """An exported file answers differently from the model it was made from."""
 

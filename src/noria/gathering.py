@@ -100,8 +100,7 @@ def check(
     from noria import api
     from noria.config import load_config
     from noria.data.audit import dataset_folder
-    from noria.data.check import COMPARED, KINDS
-    from noria.data.findings import ranked
+    from noria.data.findings import COMPARED, KINDS, UNREADABLE, ranked
     from noria.data.proof import KINDS as BROKEN
     from noria.data.proof import LEAKS
 
@@ -110,6 +109,8 @@ def check(
         raise UnknownNameError("kind of finding", kind, {*KINDS, "any"})
     if "leak" in wanted:
         wanted |= LEAKS
+    if "unreadable" in wanted:
+        wanted |= UNREADABLE
     if not against and (idle := sorted(wanted & COMPARED)):
         raise ConfigError(f"--fail-on {', '.join(idle)} looks at older data: name it with --against OLD.")
     finished = dataset_folder(data)

@@ -18,6 +18,7 @@ from noria.contracts import Example, Progress, Silent
 from noria.data.features import Wanted
 from noria.data.folds import Folds, rounds
 from noria.data.judging import HeldOut
+from noria.errors import NotSearchedError
 from noria.evaluation.calibration import apply_temperature, fit_temperature
 from noria.inputs import text
 from noria.inputs.text import Rows
@@ -35,14 +36,18 @@ Indices = NDArray[np.int64]
 
 
 def scorer(config: Config, progress: Progress) -> HeldOut:
-    """Return what gives scores for the examples of a config's task, or None where nothing can."""
+    """Return what gives scores for the examples of a config's task, or None where nothing can.
+
+    What is returned raises NotSearchedError where there are too many examples, or no features of them.
+    """
 
     def of(
         examples: Sequence[Example], source_of: Callable[[Example], Path | bytes], foldings: Sequence[Folds]
     ) -> Sequence[Array] | None:
         if len(examples) > MOST:
-            progress.note(f"wrong labels are not looked for: {len(examples):,} examples, at most {MOST:,}")
-            return None
+            reason = f"These are {len(examples):,} examples, and at most {MOST:,} are scored: check a part of them."
+            progress.note(f"wrong labels are not looked for. {reason}")
+            raise NotSearchedError(reason)
         names = {name: number for number, name in enumerate(sorted({one.label for one in examples}))}
         labels = np.array([names[one.label] for one in examples], np.int64)
         sources = [source_of(one) for one in examples]

@@ -126,7 +126,6 @@ def compare_data(
 
     Raises:
         DataError: one of them cannot be read, or they are for different tasks.
-        MissingExtraError: the weights by which pictures are compared are not installed.
     """
     from noria.against import compare_datasets, kept_dataset
 

@@ -50,7 +50,9 @@ def proof_line(dataset: Any) -> str:
     together = (
         f"{dataset.proof['examples_together']:,} inputs in {dataset.proof['units_together']:,} units kept together"
     )
-    return f"Pairs across the split: {told} ({together})."
+    order = dataset.proof.get("time_order")
+    newer = f" Learnt from but newer than what is held out: {order['train_newer_than_held_out']:,}." if order else ""
+    return f"Pairs across the split: {told} ({together}).{newer}"
 
 
 def comparison_tables(told: Mapping[str, Any]) -> list[Any]:

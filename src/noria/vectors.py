@@ -22,7 +22,7 @@ from noria.contracts import Example, Progress
 from noria.data.check import decoder, reopened
 from noria.data.features import Extractor, Wanted, compute_features
 from noria.data.text_vectors import text_vectors
-from noria.errors import DataError, MissingExtraError, WeightsError
+from noria.errors import DataError, MissingExtraError, NotSearchedError, WeightsError
 from noria.inference.runtimes import litert
 from noria.training.engine_file import feature_space, written_engine
 
@@ -45,7 +45,10 @@ def vectors(dataset: Dataset, examples: Sequence[Example], progress: Progress) -
 
 
 def features(config: Config, progress: Progress) -> Callable[[Sequence[Wanted]], Vectors | None]:
-    """Return what gives features of the inputs of a config, for a check; None where nothing can give them."""
+    """Return what gives features of the inputs of a config, for a check; None of inputs that need none.
+
+    What is returned raises NotSearchedError where weights are not installed or a picture has changed since.
+    """
 
     def of(wanted: Sequence[Wanted]) -> Vectors | None:
         if plugins.load("noria.tasks", config.task).INPUT != "image":
@@ -53,8 +56,8 @@ def features(config: Config, progress: Progress) -> Callable[[Sequence[Wanted]],
         try:
             return _of_files(wanted, _settings(config.task, config.input.model_dump()), progress)
         except (WeightsError, MissingExtraError, DataError) as error:
-            progress.note(f"parts of pictures are not looked for: {error}")
-            return None
+            progress.note(f"no features of pictures: {error}")
+            raise NotSearchedError(str(error)) from error
 
     return of
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,18 @@ def test_a_saved_dataset_loads_as_it_was(tmp_path: Path) -> None:
     dataset(*PETS).save(tmp_path / "data")
     assert Dataset.load(tmp_path / "data") == dataset(*PETS)
     assert Dataset.load(tmp_path / "data", root=Path("/moved")).path_of(PETS[0]) == Path("/moved/cat/1.png")
+
+
+def test_figures_of_findings_are_kept_and_older_files_have_none(tmp_path: Path) -> None:
+    figures = {"noise_rate": 0.03, "noise_rate_interval": [0.01, 0.1]}
+    found = Finding("wrong_labels", "warning", 1, ("cat/1.png",), "one", figures=figures)
+    kept = replace(dataset(*PETS), findings=(found,))
+    kept.save(tmp_path / "data")
+    assert Dataset.load(tmp_path / "data") == kept
+    index = json.loads((tmp_path / "data" / "dataset.json").read_text(encoding="utf-8"))
+    assert index["findings"][0].pop("figures") == figures
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps(index), encoding="utf-8")
+    assert Dataset.load(tmp_path / "data").findings == (replace(found, figures={}),)
 
 
 def test_saving_again_replaces_a_dataset_but_nothing_else(tmp_path: Path) -> None:

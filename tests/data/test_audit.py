@@ -58,7 +58,9 @@ def test_a_dataset_carries_the_proof_that_nothing_is_torn(folder: Path) -> None:
     assert set(proof["cross_split_pairs"].values()) == {0}
     assert proof["ties"]["copies"] == 1
     assert proof["units_together"] >= 1
-    assert proof["near_duplicates"] == {"search": "image", "threshold": 0.22}
+    assert proof["near_duplicates"]["search"] == "image"
+    assert 0.22 <= proof["near_duplicates"]["threshold"] <= 0.6
+    assert proof["near_duplicates"]["parts_threshold"] is None  # nothing gave features
 
 
 def test_a_dataset_that_holds_is_left_in_peace(folder: Path) -> None:
@@ -118,6 +120,30 @@ def test_members_of_a_group_on_two_sides_are_a_leak(tmp_path: Path) -> None:
     assert kinds(audited(tmp_path / "dataset")) == {"leak": 3}
 
 
+def test_what_is_learnt_from_is_no_newer_than_what_is_held_out(tmp_path: Path) -> None:
+    rows = [
+        f'"this is text {number} of {number * 7} about things",{"ab"[number % 2]},2024-01-{1 + number:02},'
+        + ("pair" if number in (0, 29) else "")
+        for number in range(30)
+    ]
+    (tmp_path / "notes.csv").write_text("\n".join(["text,label,date,group", *rows]))
+    columns = Columns(order="column:date")
+    dataset = check(tmp_path / "notes.csv", settings=TextSettings(), columns=columns, task="text_classification")
+    dataset.save(tmp_path / "dataset")
+    assert dataset.proof is not None
+    assert {one.split for one in dataset.examples if one.group == "pair"} == {"test"}  # as new as its newest member
+    assert dataset.proof["time_order"] == {"order": "column:date", "train_newer_than_held_out": 0}
+    assert audited(tmp_path / "dataset").proof == dataset.proof
+    newest = max((one for one in dataset.examples if not one.group), key=lambda one: one.facts["order"])
+    torn(tmp_path / "dataset", newest.path, "train")
+    again = audited(tmp_path / "dataset")
+    assert again.proof is not None and again.proof["time_order"]["train_newer_than_held_out"] == 1
+    (told,) = [one for one in again.findings if one.kind == "leak"]
+    assert told.examples == (newest.path,) and told.severity == "error"
+    done = CliRunner().invoke(app, ["check", str(tmp_path / "dataset"), "-q"])
+    assert done.exit_code == 1 and "newer than what is held out: 1" in " ".join(done.stdout.split())
+
+
 def test_what_a_decision_tied_is_verified_without_its_file(data: Path, tmp_path: Path) -> None:
     before = check(data, settings=Settings())
     first = before.by_split("train")[0]
@@ -157,3 +183,24 @@ def test_fail_on_leak_covers_a_split_that_was_given(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["check", str(table), "--fail-on", "leak,unreadable"]).exit_code == 0
     table.write_text("\n".join(["text,label,split", *rows, f"{lines[0]},test"]))
     assert CliRunner().invoke(app, ["check", str(table), "--fail-on", "leak,unreadable"]).exit_code == 1
+
+
+def test_fail_on_unreadable_covers_what_cannot_be_reached_and_broken_rows(data: Path, tmp_path: Path) -> None:
+    for name in ("daisy/broken.jpg", "rose/empty.jpg", "rose/notes.txt", "sunflower/cut off.jpg"):
+        (data / name).unlink()
+    words = ["--fail-on", "unreadable", "-q"]
+    assert CliRunner().invoke(app, ["check", str(data), *words]).exit_code == 0
+    (data / "rose" / "moved.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    assert CliRunner().invoke(app, ["check", str(data), *words]).exit_code == 1
+    table = tmp_path / "notes.csv"
+    lines = [f'"this is text {number} of {number * 7} about things",{"ab"[number % 2]}' for number in range(40)]
+    table.write_text("\n".join(["text,label", *lines]))
+    assert CliRunner().invoke(app, ["check", str(table), *words]).exit_code == 0
+    table.write_text("\n".join(["text,label", *lines, "alone"]))
+    assert CliRunner().invoke(app, ["check", str(table), *words]).exit_code == 1
+    manifest = tmp_path / "manifest.csv"
+    rows = [f"flowers/{photo.relative_to(data)},{photo.parent.name}" for photo in sorted(data.glob("*/[0-9]*.jpg"))]
+    manifest.write_text("\n".join(["path,label", *rows]))
+    assert CliRunner().invoke(app, ["check", str(manifest), *words]).exit_code == 0
+    manifest.write_text("\n".join(["path,label", *rows, "flowers/gone.jpg,rose"]))
+    assert CliRunner().invoke(app, ["check", str(manifest), *words]).exit_code == 1

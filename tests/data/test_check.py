@@ -426,7 +426,9 @@ def test_near_duplicates_of_the_same_pictures_are_searched_once(
     assert checked(False).findings == checked(False).findings
     assert searched == [12, 12]  # without features parts are not found: another time they may be
     first = checked(True)
-    assert checked(True) == first and first.proof is not None
+    assert checked(True) == first and first.proof is not None  # also the thresholds
+    assert 0.22 <= first.proof["near_duplicates"]["threshold"] <= 0.6
+    assert 0.5 <= first.proof["near_duplicates"]["parts_threshold"] <= 0.8
     assert [one.count for one in first.findings if one.kind == "near_duplicates"] == [6]
     assert searched == [12, 12, 12]
     (tmp_path / "data" / "a" / "0 small.png").unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import noria
 from noria.contracts import Example, Finding
 from noria.data.judging import judge
+from noria.data.unsearched import Unsearched
 
 REVIEWS = 1200
 
@@ -36,9 +38,14 @@ def _told(table: Path) -> Finding:
     return found
 
 
-def _percents(message: str) -> list[float]:
-    words = (word.strip(".,;()") for word in message.split())
-    return [float(word.rstrip("%")) for word in words if word.endswith("%") and word[0].isdigit()]
+def _accuracies(found: Finding) -> tuple[float, float]:
+    """With the leaks, and without; what the finding says of them fits together."""
+    figures: dict[str, Any] = dict(found.figures)
+    claimed, sound = figures["accuracy_with_leaks"], figures["accuracy_without_leaks"]
+    low, high = figures["accuracy_difference_interval"]
+    assert low <= figures["accuracy_difference"] == claimed - sound <= high
+    assert f"{claimed:.1%}" in found.message and f"{sound:.1%}" in found.message
+    return claimed, sound
 
 
 def test_near_copies_that_are_kept_together_would_have_claimed_much(
@@ -46,9 +53,9 @@ def test_near_copies_that_are_kept_together_would_have_claimed_much(
 ) -> None:
     rows = [(label, text + mark) for text, label in reviews for mark in ("", " 谢谢")]
     found = _told(_table(tmp_path / "hotels.csv", rows))
-    claimed, sound = _percents(found.message)[:2]
-    assert claimed > 75
-    assert 40 < sound < 60  # nothing can be learnt of labels that were drawn
+    claimed, sound = _accuracies(found)
+    assert claimed > 0.75
+    assert 0.4 < sound < 0.6  # nothing can be learnt of labels that were drawn
     assert found.severity == "info"
     assert found.count == len(rows)
 
@@ -62,8 +69,9 @@ def test_a_given_split_that_leaks_is_scored_with_and_without_what_is_left_out(
     rows += [(label, text + " 谢谢", "train") for text, label in test[:200]]
     found = _told(_table(tmp_path / "hotels.csv", rows, "split"))
     assert found.count == 200
-    claimed, sound = _percents(found.message)[:2]
-    assert claimed > sound + 15
+    claimed, sound = _accuracies(found)
+    assert claimed > sound + 0.15
+    assert found.figures["scored"] == 300
 
 
 def test_where_nothing_is_tied_nothing_is_told(reviews: list[tuple[str, str]], tmp_path: Path) -> None:
@@ -81,5 +89,5 @@ def test_a_given_split_without_anything_to_score_tells_nothing() -> None:
         assert len(foldings) == 1
         return [np.full((82, 2), 0.5, np.float32)]
 
-    found = judge(examples, range(80), leaked, lambda one: Path(one.path), held_out)
+    found = judge(examples, range(80), leaked, lambda one: Path(one.path), held_out, Unsearched(list))
     assert "leak_cost" not in {one.kind for one in found}

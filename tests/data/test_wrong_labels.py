@@ -89,6 +89,9 @@ def test_wrong_labels_of_texts_are_found_and_answered_by_decisions(
     dataset = noria.check(table)
     (found,) = (one for one in dataset.findings if one.kind == "wrong_labels")
     assert found.severity == "warning"
+    rate, interval = found.figures["noise_rate"], found.figures["noise_rate_interval"]
+    assert isinstance(interval, list) and interval[0] <= rate <= interval[1]
+    assert f"{rate:.1%}" in found.message
     scored = {suspect.path: suspect for suspect in found.suspects}
     surest = [suspect.path for suspect in found.suspects[:30]]
     lines = {f"hotels.csv:{line}" for line in _lines_of(table, planted)}

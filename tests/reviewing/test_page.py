@@ -28,7 +28,7 @@ def current(page: Any) -> str:
 
 
 def kinds(told: dict[str, Any]) -> dict[str, int]:
-    return {one["kind"]: one["count"] for one in told["findings"]}
+    return {one["kind"]: one["count"] for one in told["findings"] if one["kind"] != "not_searched"}
 
 
 def test_a_set_is_mended_by_keyboard_alone_and_the_next_check_applies_it(

@@ -24,6 +24,9 @@ from noria.data.findings import ranked
 from noria.data.inspection import Inspected, InspectionCache
 from noria.data.proof import KINDS, Proof, by_content, prove
 from noria.data.readers import Columns, Listing, read
+from noria.data.unsearched import KIND as UNSEARCHED
+from noria.data.unsearched import PARTS, Unsearched, without
+from noria.data.unsearched import findings as about_unsearched
 from noria.errors import DataError
 
 _SHOWN = 20
@@ -48,6 +51,8 @@ def audit(
 ) -> Dataset:
     """Return the dataset with a proof that was made now, and findings `dataset_changed` and `leak` where it fails.
 
+    Where parts of pictures could not be looked for, a finding `not_searched` tells why.
+
     Args:
         folder: what `Dataset.save` wrote.
         features: gives what makes vectors for the search for near duplicates, as `check` takes it.
@@ -68,17 +73,27 @@ def audit(
         reasons[place] = _reason(known[place], found[here])
     unchanged = [replace(one, reason=one.reason or reasons[place]) for one, place in zip(found, places, strict=True)]
     search = plugins.load("noria.data.similarity", row.SIMILARITY).near_pairs
-    near = by_content(near_pairs(listing, unchanged, search, features(dataset)), unchanged)
+    unsearched = Unsearched(list)
+    near, thresholds = near_pairs(listing, unchanged, search, features(dataset), unsearched)
     now = {
         known[place].path: one.content_sha256 for one, place in zip(unchanged, places, strict=True) if not one.reason
     }
     examples = [replace(one, content_sha256=now.get(one.path, one.content_sha256)) for one in dataset.examples]
-    proof = prove(examples, near, (dataset.proof or {}).get("same", ()), dataset.task)
+    order = dataset.origin["columns"].get("order") if dataset.origin else None
+    same = (dataset.proof or {}).get("same", ())
+    proof = prove(examples, by_content(near, unchanged), same, dataset.task, thresholds, order)
     used = {one.path for one in dataset.examples}
     changed = [(one.path, why) for one, why in zip(known, reasons, strict=True) if why and one.path in used]
     by_hand = recorded_fingerprint(folder) != dataset.fingerprint
-    told = [*_about_changes(folder, changed, by_hand), *_about_leaks(proof)]
-    earlier = [one for one in dataset.findings if one.kind not in KINDS]
+    told = [
+        *_about_changes(folder, changed, by_hand),
+        *_about_leaks(proof),
+        *_about_time(proof),
+        *about_unsearched(unsearched),
+    ]
+    earlier = [one for one in dataset.findings if one.kind not in {*KINDS, UNSEARCHED}]
+    for one in dataset.findings:
+        earlier += without(one, PARTS) if one.kind == UNSEARCHED else ()
     return replace(dataset, findings=ranked([*told, *earlier]), proof=proof.facts)
 
 
@@ -134,3 +149,16 @@ def _about_leaks(proof: Proof) -> list[Finding]:
     remedy = "Make the split anew (noria check DATA): figures that were measured on this one may be too good."
     paths = tuple(one.path for one in proof.torn[:_SHOWN])
     return [Finding("leak", "error", len(proof.torn), paths, message, remedy, tuple(proof.torn))]
+
+
+def _about_time(proof: Proof) -> list[Finding]:
+    if not proof.newer:
+        return []
+    order, first = proof.facts["time_order"]["order"], proof.newer[0]
+    message = (
+        f"{len(proof.newer):,} inputs of the side train are newer ({order}) than what is held out: {first.path} than "
+        f"{first.other}."
+    )
+    remedy = "Make the split anew (noria check DATA): the model was told of what it is then asked about."
+    paths = tuple(one.path for one in proof.newer[:_SHOWN])
+    return [Finding("leak", "error", len(proof.newer), paths, message, remedy, tuple(proof.newer))]

@@ -13,10 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import PIL
 from pydantic import BaseModel
 
 from noria import plugins
@@ -27,19 +25,21 @@ from noria.data.cells import ByHash
 from noria.data.duplicates import exact_duplicates, join, join_pairs, members
 from noria.data.findings import COMPARED, KINDS, Near, findings, ranked
 from noria.data.grouping import grouped
-from noria.data.inspection import Inspected, InspectionCache, inspect_all
+from noria.data.inspection import Inspected, InspectionCache, decoder, inspect_all
 from noria.data.judging import HeldOut, judge
 from noria.data.mending import Known, Mended, mend, without_answered
-from noria.data.nearness import Features, Pair, Vectors, first_places, near_pairs, pairs_of, vectors_once
+from noria.data.nearness import Features, Pair, Vectors, first_places, near_pairs, pairs_of
 from noria.data.ordering import assign_in_order, told_order, with_moment
 from noria.data.proof import by_content, prove
 from noria.data.readers import Columns, Listing, find_reader
 from noria.data.readers import read as read_listing
 from noria.data.split import STRICTEST, Item, Ratios, assign
 from noria.data.suspicions import asked
+from noria.data.unsearched import Unsearched
+from noria.data.unsearched import findings as about_unsearched
 from noria.errors import DataError
 
-__all__ = ["COMPARED", "KINDS", "InspectionCache", "check", "inspected", "near_pairs", "reopened"]
+__all__ = ["COMPARED", "KINDS", "InspectionCache", "check", "decoder", "inspected", "near_pairs", "reopened"]
 
 _SHAPING = {"height", "width", "fit", "resample"}  # settings that change the array but not whether a file is good
 
@@ -116,8 +116,8 @@ def check(
     mended = _mended(log, listing, seen, progress)
     search = plugins.load("noria.data.similarity", row.SIMILARITY).near_pairs
     places = first_places(seen)
-    vectors = vectors_once(listing, seen, places, features)
-    near = pairs_of(listing, seen, places, search, vectors, cache, progress)
+    vectors, unsearched = Vectors(listing, seen, places, features), Unsearched(list)
+    near, thresholds = pairs_of(listing, seen, places, search, vectors, unsearched, cache, progress)
     arrange = partial(_arranged, seen=seen, near=near, split=split, seed=seed, order=columns.order)
     before = arrange(listing, mended=Mended()).examples if mended.changes else None
     listing = _relabelled(listing, mended)
@@ -126,9 +126,9 @@ def check(
     found = findings(listing, arranged.set_aside, examples, arranged.near, min_per_class, arranged.contradictions)
     told = settings.model_dump(mode="json")
     found += (
-        *_asked(row.SUSPICIONS, arranged, [seen[place] for place in places], vectors, contents, told),
+        *_asked(row.SUSPICIONS, arranged, [seen[place] for place in places], vectors, contents, told, unsearched),
         *told_order(examples, columns.order),
-        *_judged(arranged, listing.root, contents, held_out),
+        *_judged(arranged, listing.root, contents, held_out, unsearched),
     )
     return Dataset(
         name=_name(path),
@@ -137,14 +137,14 @@ def check(
         labels=tuple(sorted({example.label for example in examples})),
         examples=examples,
         set_aside=tuple(sorted((one for ones in arranged.set_aside.values() for one in ones), key=_by_path)),
-        findings=ranked([*without_answered(found, mended), *mended.findings]),
+        findings=ranked([*without_answered(found, mended), *mended.findings, *about_unsearched(unsearched)]),
         settings=told,
         seed=seed,
         ratios=split,
         origin=_origin(path, reader, columns, listing),
         contents=contents,
         decisions=_told(log, mended, fingerprint(examples if before is None else before)),
-        proof=prove(examples, by_content(near, seen), mended.pairs, task).facts,
+        proof=prove(examples, by_content(near, seen), mended.pairs, task, thresholds, columns.order).facts,
     )
 
 
@@ -155,8 +155,18 @@ def _asked(
     vectors: Vectors,
     contents: Mapping[str, bytes],
     settings: Mapping[str, Any],
+    unsearched: Unsearched,
 ) -> list[Finding]:
-    return asked(names, arranged.examples, arranged.units, seen, features=vectors, contents=contents, settings=settings)
+    return asked(
+        names,
+        arranged.examples,
+        arranged.units,
+        seen,
+        features=vectors,
+        contents=contents,
+        settings=settings,
+        unsearched=unsearched,
+    )
 
 
 def _origin(path: Path, reader: str, columns: Columns, listing: Listing) -> dict[str, Any]:
@@ -267,12 +277,23 @@ def _arranged(
     )
 
 
-def _judged(arranged: _Arranged, root: Path, contents: Mapping[str, bytes], held_out: HeldOut | None) -> list[Finding]:
+def _judged(
+    arranged: _Arranged,
+    root: Path,
+    contents: Mapping[str, bytes],
+    held_out: HeldOut | None,
+    unsearched: Unsearched,
+) -> list[Finding]:
     if held_out is None:
         return []
     leaked = [_example(one, one.candidate.split) for one in arranged.leaked if one.candidate.split == "train"]
     return judge(
-        arranged.examples, arranged.units, leaked, lambda one: contents.get(one.sha256) or root / one.path, held_out
+        arranged.examples,
+        arranged.units,
+        leaked,
+        lambda one: contents.get(one.sha256) or root / one.path,
+        held_out,
+        unsearched,
     )
 
 
@@ -309,12 +330,6 @@ def _tidy(candidate: Candidate) -> Candidate:
     if (label, group) == (candidate.label, candidate.group):
         return candidate
     return replace(candidate, label=label, group=group)
-
-
-def decoder(module: ModuleType) -> str:
-    """Return what names the code that decodes, beside its settings: part of every cache's key."""
-    code = hashlib.sha256(Path(module.__file__ or "").read_bytes()).hexdigest()[:16]
-    return f"{module.__name__} {code} pillow {PIL.__version__}"
 
 
 def _without_unreadable(

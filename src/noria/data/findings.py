@@ -19,8 +19,9 @@ from noria.data.mending import KINDS as OF_DECISIONS
 from noria.data.ordering import KINDS as OF_ORDER
 from noria.data.proof import KINDS as OF_PROOF
 from noria.data.readers import Listing
+from noria.data.unsearched import KINDS as OF_UNSEARCHED
 
-__all__ = ["COMPARED", "KINDS", "Near", "findings", "ranked"]
+__all__ = ["COMPARED", "KINDS", "UNREADABLE", "Near", "findings", "ranked"]
 
 _SHOWN = 20  # examples named in a finding; all of them stand in the set-aside list
 _IMBALANCE = 10.0  # largest class / smallest class
@@ -89,7 +90,8 @@ _SET_ASIDE: Mapping[str, tuple[Severity, str, str]] = {
         "Figures that were measured on this split before may be too good.",
     ),
 }
-_OF_MANY_REASONS = {"unreadable", "unreachable", "broken_rows"}
+# What a job means that asks for unreadable: each of them for a reason of its own.
+UNREADABLE = frozenset({"unreadable", "unreachable", "broken_rows"})
 # What a comparison with older data finds.
 COMPARED = frozenset({"drift", "shares_changed", "relabelled", "new_label", "gone_label"})
 # Every kind of finding that there can be: those above, those of `obstacles`, those below, and the readers'.
@@ -101,6 +103,7 @@ KINDS = (
     | OF_JUDGING
     | OF_ORDER
     | OF_PROOF
+    | OF_UNSEARCHED
     | {
         *("nothing_usable", "single_class", "too_few_examples", "empty_train_split", "empty_split"),
         *("labels_spelled_alike", "labels_differ_by_case", "exact_duplicates", "near_duplicates"),
@@ -183,7 +186,7 @@ def _about_set_aside(
         severity, message, remedy = _SET_ASIDE.get(kind, ("warning", "{n} set aside.", ""))
         ordered = sorted(ones, key=lambda one: one.path)
         told = message.format(n=_inputs(len(ordered)))
-        if kind in _OF_MANY_REASONS:
+        if kind in UNREADABLE:
             told += f" The first, {ordered[0].path}: {ordered[0].reason}."
         judged = sorted(suspects.get(kind, ()), key=lambda one: one.path)
         yield _finding(kind, severity, [one.path for one in ordered], told, remedy, judged)

@@ -12,10 +12,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
 import orjson
+import PIL
 
 from noria.artifacts.store import Store
 from noria.contracts import Progress, Silent
@@ -42,6 +43,12 @@ class Inspected:
     facts: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
     sketch: bytes = b""  # what near duplicates are searched by, where the input makes one
+
+
+def decoder(module: ModuleType) -> str:
+    """Return what names the code that decodes, beside its settings: part of every cache's key."""
+    code = hashlib.sha256(Path(module.__file__ or "").read_bytes()).hexdigest()[:16]
+    return f"{module.__name__} {code} pillow {PIL.__version__}"
 
 
 def inspect_all(

@@ -13,11 +13,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.contracts import Example, Finding
+from noria.contracts import Example, Figures, Finding
 from noria.data import wrong_labels
 from noria.data.folds import LEARNT, OUT, Folds, folds_of
+from noria.data.unsearched import Unsearched
+from noria.errors import NotSearchedError
 
 LEAK_COST = "leak_cost"
+_SEARCHES = ("wrong labels", "leak cost")
 KINDS = frozenset({wrong_labels.KIND, LEAK_COST})
 _WORTH_TELLING = 0.01  # of the examples have a copy or a group; fewer change the accuracy by less than that
 _BOOTSTRAPS, _SEED = 400, 0
@@ -34,16 +37,34 @@ def judge(
     leaked: Sequence[Example],
     source_of: Callable[[Example], Path | bytes],
     held_out: HeldOut,
+    unsearched: Unsearched,
 ) -> list[Finding]:
-    """Return the findings about labels and about leaks; too few examples say nothing.
+    """Return the findings about labels and about leaks.
 
     Args:
         units: (n,) what stays on one side has the same number.
         leaked: what a given split put into train, and was left out because it leaks.
+        unsearched: is told where there are too few examples, or no scores of them.
     """
-    names = sorted({one.label for one in (*examples, *leaked)})
-    if len(examples) < wrong_labels.FEWEST or len({one.label for one in examples}) < 2:
+    try:
+        return _judged(examples, units, leaked, source_of, held_out)
+    except NotSearchedError as error:
+        unsearched[str(error)] += _SEARCHES
         return []
+
+
+def _judged(
+    examples: Sequence[Example],
+    units: Sequence[int],
+    leaked: Sequence[Example],
+    source_of: Callable[[Example], Path | bytes],
+    held_out: HeldOut,
+) -> list[Finding]:
+    names = sorted({one.label for one in (*examples, *leaked)})
+    if len({one.label for one in examples}) < 2:
+        return []
+    if len(examples) < wrong_labels.FEWEST:
+        raise NotSearchedError(f"It takes {wrong_labels.FEWEST} examples, and these are {len(examples)}: add some.")
     index = {name: number for number, name in enumerate(names)}
     labels = np.array([index[one.label] for one in (*examples, *leaked)], np.int64)
     count = len(examples)
@@ -98,7 +119,14 @@ def _cost(right: Sequence[NDArray[np.bool_]], units: Indices, tied: int, *, give
             f"{leaking:.1%} right; kept together as they are here, {sound:.1%} ({points})."
         )
     remedy = "Compare with other figures only where they are from a split without leaks."
-    return Finding(LEAK_COST, "info", tied, (), message, remedy)
+    figures: Figures = {
+        "accuracy_with_leaks": leaking,
+        "accuracy_without_leaks": sound,
+        "accuracy_difference": leaking - sound,
+        "accuracy_difference_interval": [low, high],
+        "scored": len(units),
+    }
+    return Finding(LEAK_COST, "info", tied, (), message, remedy, figures=figures)
 
 
 def _interval(differences: NDArray[np.float64], units: Indices) -> tuple[float, float]:

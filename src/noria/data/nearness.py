@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -17,18 +17,46 @@ from noria.data.cells import Chosen
 from noria.data.features import Wanted
 from noria.data.inspection import Inspected, InspectionCache
 from noria.data.readers import Listing
+from noria.data.unsearched import PARTS, Unsearched
+from noria.errors import NotSearchedError
 
 Pair = tuple[int, int, float]  # places of candidates, and how alike they are, from 0 to 1
-Vectors = Callable[[], NDArray[np.float32] | None]  # gives (n, D)
-Features = Callable[[Sequence[Wanted]], NDArray[np.float32] | None]
+Thresholds = Mapping[str, float | None]
+Features = Callable[[Sequence[Wanted]], NDArray[np.float32] | None]  # may raise NotSearchedError
+_THRESHOLDS = ("threshold", "parts_threshold")  # of the shelf `similarity`
+
+
+class Vectors:
+    """Gives a vector for each of some places, (n, D), computed once however often it is asked for; or None."""
+
+    def __init__(
+        self, listing: Listing, seen: Sequence[Inspected], places: Sequence[int], features: Features | None
+    ) -> None:
+        wanted = [Wanted(listing.root / listing.candidates[place].path, seen[place].sha256 or "") for place in places]
+        self.lacking = ""  # why there are none, where they were asked for and could not be had
+        self._once = cache(lambda: self._made(wanted, features) if features else None)
+
+    def __call__(self) -> NDArray[np.float32] | None:
+        return self._once()
+
+    def _made(self, wanted: Sequence[Wanted], features: Features) -> NDArray[np.float32] | None:
+        try:
+            return features(wanted)
+        except NotSearchedError as error:
+            self.lacking = str(error)
+            return None
 
 
 def near_pairs(
-    listing: Listing, seen: Sequence[Inspected], search: Callable[..., list[Pair]], features: Features | None
-) -> list[Pair]:
-    """Return pairs of the places of near duplicates."""
+    listing: Listing,
+    seen: Sequence[Inspected],
+    search: Callable[..., list[Pair]],
+    features: Features | None,
+    unsearched: Unsearched,
+) -> tuple[list[Pair], Thresholds]:
+    """Return pairs of the places of near duplicates and thresholds, as `pairs_of` does."""
     places = first_places(seen)
-    return pairs_of(listing, seen, places, search, vectors_once(listing, seen, places, features))
+    return pairs_of(listing, seen, places, search, Vectors(listing, seen, places, features), unsearched)
 
 
 def first_places(seen: Sequence[Inspected]) -> list[int]:
@@ -37,44 +65,51 @@ def first_places(seen: Sequence[Inspected]) -> list[int]:
     return sorted(firsts.values())
 
 
-def vectors_once(
-    listing: Listing, seen: Sequence[Inspected], places: Sequence[int], features: Features | None
-) -> Vectors:
-    """Return what gives a vector for each of `places`, computed once however often it is asked for."""
-    wanted = [Wanted(listing.root / listing.candidates[place].path, seen[place].sha256 or "") for place in places]
-    return cache(lambda: features(wanted) if features else None)
-
-
 def pairs_of(
     listing: Listing,
     seen: Sequence[Inspected],
     places: Sequence[int],
     search: Callable[..., list[Pair]],
     vectors: Vectors,
+    unsearched: Unsearched,
     memory: InspectionCache | None = None,
     progress: Progress | None = None,
-) -> list[Pair]:
-    """Return pairs of near duplicates among `places`; of the same inputs from `memory`, where it has them."""
+) -> tuple[list[Pair], Thresholds]:
+    """Return pairs of near duplicates among `places`; of the same inputs from `memory`, where it has them.
+
+    Beside them the likeness from which a pair was taken: that of whole inputs, and that of parts if they were searched;
+    if they could not be, `unsearched` is told.
+    """
+    used: dict[str, float] = {}
     inputs: Sequence[bytes | None] = [seen[place].sketch or None for place in places]
     if listing.contents is not None:
         inputs = Chosen(listing.contents, places)
     if memory is None or len(places) < 2:
-        found = search(inputs, vectors, progress)
+        found = search(inputs, vectors, progress, used)
     else:
         key = hashlib.sha256()
         for place in places:
             key.update(bytes.fromhex(seen[place].sha256 or "") + seen[place].sketch)
         scope = f"near pairs {_method(search.__module__)}"
         known = memory.recall(scope, key.digest())
-        found = search(inputs, vectors, progress) if known is None else _unpacked(known)
+        found = search(inputs, vectors, progress, used) if known is None else _unpacked(known, used)
         # Of files without vectors it is not remembered: another time there may be some, and more is found.
         if known is None and (listing.contents is not None or vectors() is not None):
-            memory.remember(scope, key.digest(), np.array(found, np.float64).tobytes())
-    return [(places[first], places[second], likeness) for first, second, likeness in found]
+            memory.remember(scope, key.digest(), _packed(found, used))
+    if vectors.lacking:
+        unsearched[vectors.lacking].append(PARTS)
+    pairs = [(places[first], places[second], likeness) for first, second, likeness in found]
+    return pairs, {name: used.get(name) for name in _THRESHOLDS}
 
 
-def _unpacked(known: bytes) -> list[Pair]:
-    rows = np.frombuffer(known, np.float64).reshape(-1, 3).tolist()
+def _packed(found: Sequence[Pair], used: Mapping[str, float]) -> bytes:
+    """The thresholds in a row of their own, then a row for each pair."""
+    return np.array([[*(used.get(name, np.nan) for name in _THRESHOLDS), 0], *found], np.float64).tobytes()
+
+
+def _unpacked(known: bytes, used: dict[str, float]) -> list[Pair]:
+    thresholds, *rows = np.frombuffer(known, np.float64).reshape(-1, 3).tolist()
+    used.update((name, one) for name, one in zip(_THRESHOLDS, thresholds, strict=False) if one == one)  # not NaN
     return [(int(first), int(second), likeness) for first, second, likeness in rows]
 
 
@@ -82,5 +117,5 @@ def _unpacked(known: bytes) -> list[Pair]:
 def _method(module: str) -> str:
     """Return a digest of what searches: pairs that other code found are never taken."""
     own = sorted(Path(similarity.__file__).parent.glob("*.py"))
-    files = [Path(neighbours.__file__), *own, Path(str(sys.modules[module].__file__))]
+    files = [Path(__file__), Path(neighbours.__file__), *own, Path(str(sys.modules[module].__file__))]
     return f"{module} {hashlib.sha256(b''.join(file.read_bytes() for file in files)).hexdigest()[:16]}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, groupby
 from typing import Any
@@ -35,13 +36,7 @@ def assign_in_order(
     Raises:
         ConfigError: moments are neither numbers nor dates, or there are too few different ones.
     """
-    keys = sort_keys(moments, order)
-    newest: dict[int, Any] = {}
-    sizes: dict[int, int] = {}
-    for unit, key in zip(units, keys, strict=True):
-        sizes[unit] = sizes.get(unit, 0) + 1
-        if key is not None and (unit not in newest or key > newest[unit]):
-            newest[unit] = key
+    newest, sizes = _newest(units, sort_keys(moments, order)), Counter(units)
     ordered = sorted(newest, key=lambda unit: newest[unit])
     blocks = [list(block) for _, block in groupby(ordered, key=lambda unit: newest[unit])]
     sides = _cut([sum(sizes[unit] for unit in block) for block in blocks], ratios, order)
@@ -68,6 +63,33 @@ def sort_keys(moments: Sequence[str | None], order: str) -> list[Any]:
             f"{strange[0]!r}. Expected dates such as 2024-05-31 or 2024-05-31T12:30, or numbers, larger for later."
         )
     return dates
+
+
+def newer_than_held_out(examples: Sequence[Example], units: Sequence[int], order: str) -> list[tuple[int, int]]:
+    """Return the place of each example that is learnt from but newer than the oldest unit of the other sides, and of
+    one of that unit; none of a split by time. A unit is as new as its newest member, whatever side that is on.
+
+    Raises:
+        ConfigError: moments are neither numbers nor dates.
+    """
+    keys = sort_keys([one.facts.get(FACT) for one in examples], order)
+    newest = _newest(units, keys)
+    held_out = [place for place, one in enumerate(examples) if one.split != "train" and units[place] in newest]
+    if not held_out:
+        return []
+    oldest = min(held_out, key=lambda place: newest[units[place]])
+    border = newest[units[oldest]]
+    learnt = [(place, key) for place, key in enumerate(keys) if examples[place].split == "train"]
+    return [(place, oldest) for place, key in learnt if key is not None and key > border]
+
+
+def _newest(units: Sequence[int], keys: Sequence[Any]) -> dict[int, Any]:
+    """Return the largest key of each unit that has one."""
+    newest: dict[int, Any] = {}
+    for unit, key in zip(units, keys, strict=True):
+        if key is not None and (unit not in newest or key > newest[unit]):
+            newest[unit] = key
+    return newest
 
 
 def with_moment(facts: Mapping[str, Any], moment: str | None) -> Mapping[str, Any]:

@@ -13,8 +13,9 @@ from typing import Any
 
 from noria import plugins
 from noria.contracts import SPLITS, Example, Suspect
-from noria.data.duplicates import exact_duplicates, join, members
+from noria.data.duplicates import exact_duplicates, join, join_pairs, members
 from noria.data.inspection import Inspected
+from noria.data.ordering import newer_than_held_out
 
 KINDS = frozenset({"dataset_changed", "leak"})
 # What a job means that asks for leaks: those of a finished dataset, and those of a split that was given.
@@ -40,16 +41,27 @@ class Proof:
 
     facts: Mapping[str, Any]  # for the dataset's index
     torn: Sequence[Suspect]  # an example of each torn tie, with its other
+    newer: Sequence[Suspect]  # what is learnt from but, by the order of time, newer than what is held out
 
 
-def prove(examples: Sequence[Example], near: Iterable[NearPair], same: Same, task: str) -> Proof:
-    """Count the ties, and those across the split.
+def prove(
+    examples: Sequence[Example],
+    near: Iterable[NearPair],
+    same: Same,
+    task: str,
+    thresholds: Mapping[str, float | None],
+    order: str | None = None,
+) -> Proof:
+    """Count the ties, and those across the split; of a split by time also what is learnt from too late.
 
     Args:
         near: pairs of near duplicates, enough of them to connect each set.
         same: pairs of paths that a person said to be the same.
         task: names the search for near duplicates.
+        thresholds: the likeness from which that search took a pair; None where it made none.
+        order: of a split by time, see `noria.data.ordering`.
     """
+    near = list(near)
     said = sorted(sorted(pair) for pair in same)
     ties = list(_ties(examples, near, said))
     units = members(join(_keys(ties, len(examples))))
@@ -59,16 +71,18 @@ def prove(examples: Sequence[Example], near: Iterable[NearPair], same: Same, tas
     torn = [tie for tie in ties if examples[tie.first].split != examples[tie.second].split]
     across = Counter(tie.kind for tie in torn)
     search = plugins.load("noria.tasks", task).SIMILARITY
-    threshold = getattr(plugins.load("noria.data.similarity", search), "THRESHOLD", None)
+    newer = newer_than_held_out(examples, _units(examples, near, ties), order) if order else []
     facts = {
         "cross_split_pairs": {kind: across[kind] for kind in kinds},
         "ties": {kind: count[kind] for kind in kinds},
         "units_together": len(together),
         "examples_together": sum(map(len, together)),
-        "near_duplicates": {"search": search, "threshold": threshold},
+        "near_duplicates": {"search": search, **thresholds},
         "same": said,
+        "time_order": {"order": order, "train_newer_than_held_out": len(newer)} if order else None,
     }
-    return Proof(facts, [_suspect(examples, tie) for tie in torn])
+    too_new = [Suspect(examples[one].path, examples[one].label, other=examples[other].path) for one, other in newer]
+    return Proof(facts, [_suspect(examples, tie) for tie in torn], too_new)
 
 
 def by_content(near: Iterable[tuple[int, int, float]], seen: Sequence[Inspected]) -> Iterator[NearPair]:
@@ -106,6 +120,17 @@ def _keys(ties: Sequence[Tie], count: int) -> Iterator[list[int]]:
         of_each.setdefault(tie.first, []).append(number)
         of_each.setdefault(tie.second, []).append(number)
     return (of_each.get(place, []) for place in range(count))
+
+
+def _units(examples: Sequence[Example], near: Iterable[NearPair], ties: Sequence[Tie]) -> list[int]:
+    """What stays together has one number, also by way of near duplicates that are not used."""
+    numbers: dict[str, int] = {}
+    pairs = [[numbers.setdefault(one, len(numbers)) for one in pair[:2]] for pair in near]
+    groups = join_pairs(pairs, len(numbers))
+    found = (
+        [("near", groups[numbers[one.content_sha256]])] if one.content_sha256 in numbers else () for one in examples
+    )
+    return join([*keys, *near_keys] for keys, near_keys in zip(_keys(ties, len(examples)), found, strict=True))
 
 
 def _suspect(examples: Sequence[Example], tie: Tie) -> Suspect:

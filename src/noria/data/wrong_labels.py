@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.contracts import Example, Finding, Suspect
+from noria.contracts import Example, Figures, Finding, Suspect
 
 KIND = "wrong_labels"
 FEWEST = 60  # examples; fewer say nothing
@@ -80,7 +80,8 @@ def finding(doubts: Doubts, examples: Sequence[Example], names: Sequence[str]) -
     )
     remedy = "Look at them, the surest first: noria check DATA --page. Test figures with wrong labels are too low."
     paths = tuple(one.path for one in suspects[:_SHOWN])
-    return [Finding(KIND, "warning", len(suspects), paths, message, remedy, suspects)]
+    figures: Figures = {"noise_rate": doubts.rate, "noise_rate_interval": [low, high]}
+    return [Finding(KIND, "warning", len(suspects), paths, message, remedy, suspects, figures)]
 
 
 def _noise_rate(labels: Indices, confident: Indices, sizes: NDArray[np.int64]) -> tuple[float, tuple[float, float]]:

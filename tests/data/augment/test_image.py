@@ -146,6 +146,34 @@ def test_zoom_moves_a_point_away_from_or_towards_the_centre() -> None:
     assert 16 * 1.15 < max(distances) < 16 * 1.26
 
 
+def test_zoom_can_be_given_as_two_factors() -> None:
+    middle = SIDE / 2 - 0.5
+    distances = [
+        centre_of_light(vary(spot(middle + 12, middle), only(zoom_range=(1.2, 1.5), fill_mode="constant"), key))[0]
+        for key in KEYS
+    ]
+    assert 12 * 1.19 < min(distances) < 12 * 1.3
+    assert 12 * 1.4 < max(distances) < 12 * 1.51
+
+
+def test_each_channel_is_shifted_by_its_own_amount_within_bytes() -> None:
+    grey = np.full((4, 4, 3), 128, np.uint8)
+    views = np.array([vary(grey, only(channel_shift_range=30), key)[0, 0] for key in KEYS], int) - 128
+    assert (np.abs(views) <= 30).all()
+    assert (views.max(axis=0) > 20).all()
+    assert (views.min(axis=0) < -20).all()
+    assert len({tuple(view) for view in views}) == len(KEYS)
+    assert any(len(set(view)) == 3 for view in views.tolist())
+    assert vary(np.full((4, 4, 3), 250, np.uint8), only(channel_shift_range=200), KEYS[1]).dtype == np.uint8
+
+
+def test_wrapped_edges_are_those_of_the_other_side() -> None:
+    halves = np.zeros((SIDE, SIDE, 3), np.uint8)
+    halves[:, : SIDE // 2] = 255
+    moved = [vary(halves, only(width_shift_range=0.4, fill_mode="wrap"), key) for key in KEYS]
+    assert all(abs(float(view.mean()) - 127.5) < 4 for view in moved)  # nothing is lost, nothing is made up
+
+
 def test_brightness_multiplies_and_stays_within_bytes() -> None:
     grey = np.full((8, 8, 3), 200, np.uint8)
     values = [int(vary(grey, only(brightness_range=(0.5, 1.5)), key)[0, 0, 0]) for key in KEYS]
@@ -193,7 +221,17 @@ def test_a_stated_number_of_views_is_kept() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"views": 65}, {"views": -1}, {"views": "many"}, {"rotation_range": 181}, {"zoom_range": 1}, {"flip": True}],
+    [
+        {"views": 65},
+        {"views": -1},
+        {"views": "many"},
+        {"rotation_range": 181},
+        {"zoom_range": 1},
+        {"zoom_range": (1.2, 0.9)},
+        {"zoom_range": (0, 1)},
+        {"channel_shift_range": 256},
+        {"flip": True},
+    ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

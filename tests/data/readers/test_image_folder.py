@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from noria.contracts import Candidate
-from noria.data.readers import Columns, find_reader, find_task, image_folder, read
+from noria.data.readers import Columns, _class_folders, find_reader, find_task, image_folder, read
 from noria.errors import DataError, UnknownNameError
 
 
@@ -82,6 +82,27 @@ def test_links_in_a_circle_end_and_every_picture_is_listed_once(tmp_path: Path) 
     assert once.keys() == {"a_kitty", "bird2", "cat/round", "cat/up", "dog/deep/again"}
     assert once["cat/up"] == "it leads to a folder that contains this one, which is not looked into"
     assert set(reasons(root, "unreachable")) == {"self", "cat/broken.jpg"}
+
+
+def test_a_link_to_a_folder_that_vanishes_while_it_is_listed_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "photos"
+    touch(root, "cat/1.jpg", "dog/2.jpg")
+    touch(tmp_path, "elsewhere/3.jpg")
+    (root / "bird").symlink_to(tmp_path / "elsewhere")
+    is_hidden = _class_folders._is_hidden
+
+    def gone_after_it_was_seen(name: str) -> bool:
+        if name == "bird":
+            (root / name).unlink(missing_ok=True)
+        return is_hidden(name)
+
+    monkeypatch.setattr(_class_folders, "_is_hidden", gone_after_it_was_seen)
+    listing = image_folder.read(root, Columns())
+    assert [one.path for one in listing.candidates] == ["cat/1.jpg", "dog/2.jpg"]
+    (told,) = listing.set_aside["unreachable"]
+    assert told.path == "bird" and "the folder cannot be read" in told.reason
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:

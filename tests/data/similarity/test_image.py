@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from noria.data.duplicates import join_pairs
-from noria.data.similarity.image import near_pairs
+from noria.data.similarity.image import PART_THRESHOLD, THRESHOLD, near_pairs
 from noria.inputs import image
 
 PHOTOS = 120
@@ -133,6 +133,16 @@ def test_different_photos_in_the_same_frame_are_not_alike(flowers: list[Image.Im
 def test_the_same_pictures_give_the_same_pairs(flowers: list[Image.Image]) -> None:
     sketches = [sketch(one) for one in flowers] + [sketch(resized(one)) for one in flowers[:COPIES]]
     assert near_pairs(sketches) == near_pairs(sketches)
+
+
+def test_the_thresholds_that_were_used_are_told_and_rise_where_pictures_are_alike(flowers: list[Image.Image]) -> None:
+    few, many = dict[str, float](), dict[str, float]()
+    near_pairs([sketch(one) for one in flowers], used=few)
+    assert few == {"threshold": THRESHOLD}  # parts were not looked for
+    pictures = [*(flowers[0].resize((200 + 3 * number, 150 + number)) for number in range(30)), *flowers[1:]]
+    pairs = near_pairs([sketch(one) for one in pictures], lambda: colours(pictures), used=many)
+    assert THRESHOLD < many["threshold"] <= min(likeness for *_, likeness in pairs)
+    assert many["parts_threshold"] > PART_THRESHOLD
 
 
 def test_a_set_of_many_copies_of_one_picture_is_one_group(flowers: list[Image.Image]) -> None:

@@ -76,6 +76,10 @@ def test_a_class_that_is_stored_in_another_way_is_named_with_what_gives_it_away(
     assert [one.examples for one in told] == [("rose",)]
     assert told[0].severity == "warning"
     assert "'rose' (" in told[0].message
+    low, value, high = (told[0].figures[f"balanced_accuracy{end}"] for end in ("_low", "", "_high"))
+    assert isinstance(low, list) and isinstance(value, list) and isinstance(high, list)
+    assert 0.7 < low[0] <= value[0] <= high[0] <= 1
+    assert f"({value[0]:.0%}, " in told[0].message
 
 
 def test_classes_that_only_show_different_things_are_no_shortcut(shared_data: Path, tmp_path: Path) -> None:

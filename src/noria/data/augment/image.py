@@ -17,11 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 RECIPE = 1  # raise when the same settings and key give other pixels, so that no cached feature is used by mistake
 MOST_VIEWS = 4
 AUTO_BUDGET = 1_500  # views in all: about eight seconds on two cores
-PAD_MODES: dict[str, Literal["edge", "reflect", "constant"]] = {
+PAD_MODES: dict[str, Literal["edge", "reflect", "constant", "wrap"]] = {
     "nearest": "edge",
     "reflect": "reflect",
     "constant": "constant",
+    "wrap": "wrap",
 }
+Factors = tuple[float, float]
 
 
 class Settings(BaseModel):
@@ -38,14 +40,28 @@ class Settings(BaseModel):
     rotation_range: float = Field(10.0, ge=0, le=180, description="degrees, to either side")
     width_shift_range: float = Field(0.05, ge=0, le=0.5, description="fraction of the width, to either side")
     height_shift_range: float = Field(0.05, ge=0, le=0.5, description="fraction of the height, to either side")
-    zoom_range: float = Field(0.1, ge=0, lt=1, description="0.1: between 0.9 and 1.1 times")
-    brightness_range: tuple[float, float] = Field((0.9, 1.1), description="factors, darkest and brightest")
-    contrast_range: tuple[float, float] = Field((0.9, 1.1), description="factors, flattest and hardest")
-    fill_mode: Literal["reflect", "nearest", "constant"] = Field("reflect", description="what fills moved-in edges")
+    zoom_range: Annotated[float, Field(ge=0, lt=1)] | Factors = Field(
+        0.1, description="0.1: between 0.9 and 1.1 times; or both: [0.8, 1.3]"
+    )
+    brightness_range: Factors = Field((0.9, 1.1), description="factors, darkest and brightest")
+    contrast_range: Factors = Field((0.9, 1.1), description="factors, flattest and hardest")
+    channel_shift_range: float = Field(
+        0.0, ge=0, le=255, description="levels of 255 by which red, green and blue each move, to either side"
+    )
+    fill_mode: Literal["reflect", "nearest", "constant", "wrap"] = Field(
+        "reflect", description="what fills moved-in edges"
+    )
+
+    @field_validator("zoom_range")
+    @classmethod
+    def _is_a_zoom(cls, zoom: float | Factors) -> float | Factors:
+        if isinstance(zoom, tuple) and not 0 < zoom[0] <= zoom[1] < math.inf:
+            raise ValueError(f"a share or two factors above 0, the smaller first, are expected, not {list(zoom)}")
+        return zoom
 
     @field_validator("brightness_range", "contrast_range")
     @classmethod
-    def _is_a_range(cls, factors: tuple[float, float]) -> tuple[float, float]:
+    def _is_a_range(cls, factors: Factors) -> Factors:
         low, high = factors
         if not 0 <= low <= high < math.inf:
             raise ValueError(f"two factors, the smaller first, are expected, e.g. [0.9, 1.1], not {list(factors)}")
@@ -75,14 +91,16 @@ def vary(array: NDArray[np.uint8], settings: Settings, key: str) -> NDArray[np.u
         moved = moved[:, ::-1]
     if settings.vertical_flip and rng.random() < 0.5:
         moved = moved[::-1]
-    return _light(moved, rng.uniform(*settings.brightness_range), rng.uniform(*settings.contrast_range))
+    lit = _light(moved, rng.uniform(*settings.brightness_range), rng.uniform(*settings.contrast_range))
+    return _shift_channels(lit, settings.channel_shift_range, rng) if settings.channel_shift_range else lit
 
 
 def _move(array: NDArray[np.uint8], settings: Settings, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Rotate, zoom and shift about the centre in one bilinear resampling."""
     height, width = array.shape[:2]
     angle = math.radians(rng.uniform(-settings.rotation_range, settings.rotation_range))
-    zoom = rng.uniform(1 - settings.zoom_range, 1 + settings.zoom_range)
+    given = settings.zoom_range
+    zoom = rng.uniform(*(given if isinstance(given, tuple) else (1 - given, 1 + given)))
     shift_x = rng.uniform(-settings.width_shift_range, settings.width_shift_range) * width
     shift_y = rng.uniform(-settings.height_shift_range, settings.height_shift_range) * height
     if angle == 0 and zoom == 1 and shift_x == 0 and shift_y == 0:
@@ -111,3 +129,8 @@ def _light(array: NDArray[np.uint8], brightness: float, contrast: float) -> NDAr
     values = (np.arange(256, dtype=np.float32) - mean) * contrast + mean
     table = np.clip(np.rint(values * brightness), 0, 255).astype(np.uint8)
     return np.asarray(table[array])
+
+
+def _shift_channels(array: NDArray[np.uint8], most: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    shifts = np.rint(rng.uniform(-most, most, 3)).astype(np.int16)
+    return np.asarray(np.clip(array.astype(np.int16) + shifts, 0, 255), np.uint8)

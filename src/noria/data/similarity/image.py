@@ -25,7 +25,7 @@ from noria.inputs.image import open_sketches
 
 THRESHOLD = 0.22  # of whole frames; unrelated photos come to 0.15 at most
 PART_THRESHOLD = 0.5  # of a window, which was the best of thousands
-_HIGHEST = 0.6
+_HIGHEST, _HIGHEST_PART = 0.6, 0.8
 _BACKGROUND = 1.7  # times the likeness that one of a thousand pairs exceeds by chance
 _CHANCE = 0.001
 _FEW = 1000  # pictures: the thresholds hold among so many, and rise where there are more
@@ -42,6 +42,7 @@ def near_pairs(
     sketches: Sequence[bytes],
     features: Callable[[], Vectors | None] = lambda: None,
     progress: Progress | None = None,
+    used: dict[str, float] | None = None,
 ) -> list[Pair]:
     """Return verified pairs (first, second, likeness) of near duplicates, enough of them to connect each group.
 
@@ -49,19 +50,22 @@ def near_pairs(
         sketches: of pictures with different pixels, as `noria.inputs.image.inspect` makes them.
         features: gives (n, D), or None where there is no network: then parts of pictures are not found.
         progress: is told of every pair that is compared, and of every picture that is sorted in.
+        used: is given the thresholds, that of parts only where they were looked for.
     """
+    used = {} if used is None else used
     if len(sketches) < 2:
         return []
     progress = progress or Silent()
     grey, aspects = open_sketches(sketches)
     looks = Looks(grey)
-    higher, among = _BACKGROUND * looks.by_nature(_CHANCE), _among(len(grey))
-    found = _same_frame(looks, min(among * max(THRESHOLD, higher), _HIGHEST), progress)
+    higher, among = _BACKGROUND * float(looks.by_nature(_CHANCE)), _among(len(grey))
+    used["threshold"] = min(among * max(THRESHOLD, higher), _HIGHEST)
+    found = _same_frame(looks, used["threshold"], progress)
     vectors = features()
     if vectors is not None:
         codes = _whitening.fit(vectors[spread_over(len(vectors), _SAMPLE)]).codes(vectors)
         index = Neighbours(codes, progress, "parts of pictures")
-        least = min(among * max(PART_THRESHOLD, higher), 0.8)
+        least = used["parts_threshold"] = min(among * max(PART_THRESHOLD, higher), _HIGHEST_PART)
         for near in (_nearest, _between_groups):
             pairs = near(index, codes, found)
             with progress.track("parts of pictures", len(pairs)) as advance:

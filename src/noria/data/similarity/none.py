@@ -9,7 +9,10 @@ from noria.contracts import Progress
 
 
 def near_pairs(
-    inputs: Sequence[bytes | None], features: Callable[[], Any] = lambda: None, progress: Progress | None = None
+    inputs: Sequence[bytes | None],
+    features: Callable[[], Any] = lambda: None,
+    progress: Progress | None = None,
+    used: dict[str, float] | None = None,
 ) -> list[tuple[int, int, float]]:
     """Return no pair."""
     return []

@@ -43,7 +43,10 @@ _SEPARATOR, _WORD, _SINGLE = 0, 1, 2
 
 
 def near_pairs(
-    texts: Sequence[bytes | str | None], features: Callable[[], Any] = lambda: None, progress: Progress | None = None
+    texts: Sequence[bytes | str | None],
+    features: Callable[[], Any] = lambda: None,
+    progress: Progress | None = None,
+    used: dict[str, float] | None = None,
 ) -> list[tuple[int, int, float]]:
     """Return verified pairs of near duplicates with their overlap: enough to connect each group, not every pair of it.
 
@@ -51,9 +54,12 @@ def near_pairs(
         texts: UTF-8 or str; None is near to nothing.
         features: not asked for.
         progress: is told nothing: a hundred thousand texts take a few seconds.
+        used: is given the threshold of long texts.
     """
     signatures, filled = _signatures(texts)
     least = min(max(THRESHOLD, _by_nature(signatures, filled) + _ABOVE), STRICT)
+    if used is not None:
+        used["threshold"] = least
     first_of_group = np.arange(len(texts))
     failures = np.zeros(len(texts), np.int64)
     found: list[tuple[int, int, float]] = []

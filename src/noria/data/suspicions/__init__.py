@@ -1,7 +1,8 @@
 """Shelf: what may be wrong with inputs that can all be read, for a person to judge.
 
 A member offers `KINDS`, the kinds of findings that it makes, and `suspicions(looked: Looked) -> list[Finding]`. It
-opens no file: it judges by what the check has measured already, and by texts.
+opens no file: it judges by what the check has measured already, and by texts. Where it cannot tell, it raises
+NotSearchedError with the reason.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 from noria import plugins
 from noria.contracts import Example, Finding
 from noria.data.inspection import Inspected
+from noria.data.nearness import Vectors
+from noria.data.unsearched import Unsearched
+from noria.errors import NotSearchedError
 
 
 def _nothing() -> None:
@@ -44,9 +48,10 @@ def asked(
     units: Sequence[int],
     seen: Sequence[Inspected],
     *,
-    features: Callable[[], NDArray[np.float32] | None],
+    features: Vectors,
     contents: Mapping[str, bytes],
     settings: Mapping[str, Any],
+    unsearched: Unsearched,
 ) -> list[Finding]:
     """Return what the named members of the shelf find.
 
@@ -57,6 +62,7 @@ def asked(
         features: gives a vector for each of `seen`.
         contents: of a table's cells, by their SHA-256.
         settings: of the input.
+        unsearched: is told of members that could not tell.
     """
     if not names:
         return []
@@ -65,6 +71,8 @@ def asked(
 
     def of_examples() -> NDArray[np.float32] | None:
         found = features()
+        if features.lacking:
+            raise NotSearchedError(features.lacking)
         return None if found is None else found[rows]
 
     sketches = [seen[row].sketch for row in rows]
@@ -77,4 +85,10 @@ def asked(
         lambda: (contents[one.sha256] for one in held),
         settings,
     )
-    return [one for name in names for one in plugins.load("noria.data.suspicions", name).suspicions(looked)]
+    found: list[Finding] = []
+    for name in names:
+        try:
+            found += plugins.load("noria.data.suspicions", name).suspicions(looked)
+        except NotSearchedError as error:
+            unsearched[str(error)].append(name)
+    return found

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from noria.contracts import Finding, Suspect
 from noria.data.similarity._whitening import spread_over, unit
 from noria.data.suspicions import Looked
+from noria.errors import NotSearchedError
 
 KINDS = frozenset({"outlier"})
 
@@ -20,6 +21,7 @@ _TAIL = 0.9, 1.282  # a quantile, and where the normal distribution has it
 _REFERENCES, _LEAST = 4000, 20  # pictures that each is compared with, of all classes together and of each
 _NEAREST, _SHARE = 10, 0.02  # which neighbour counts; of a large class the one at this share of it
 _FEW = 10  # units of a class below which nobody is accused of being unlike it
+_FEWEST = 5 * _FEW  # pictures; fewer say nothing
 _AT_ONCE = 2048
 _SHOWN = 20
 
@@ -28,12 +30,18 @@ _Indices = NDArray[np.int64]
 
 
 def suspicions(looked: Looked) -> list[Finding]:
-    """Return one finding with the pictures that are far from every class; nothing where there are no features."""
-    if len(looked.examples) < 5 * _FEW:
+    """Return one finding with the pictures that are far from every class; nothing where there are no features.
+
+    Raises:
+        NotSearchedError: there are too few pictures to tell what is usual.
+    """
+    if not looked.examples:
         return []
     vectors = looked.features()
     if vectors is None or not vectors.size:
         return []
+    if len(looked.examples) < _FEWEST:
+        raise NotSearchedError(f"It takes {_FEWEST} pictures, and these are {len(looked.examples)}: add some.")
     examples, units = looked.examples, np.asarray(looked.units, np.int64)
     _, truth = np.unique([one.label for one in examples], return_inverse=True)
     firsts = np.unique(units, return_index=True)[1]

@@ -27,6 +27,7 @@ _MOST = 20_000  # examples that are looked at
 _Z = 1.96
 _RIM = 2  # of 48 pixels
 _INNER = 12
+_SHOWN = 20  # classes named in a finding
 
 _Codes = NDArray[np.int64]
 _Values = NDArray[np.float64]
@@ -190,6 +191,7 @@ def _spread(count: int) -> _Codes:
 
 def _finding(trait: _Trait, given_away: dict[str, Accuracy]) -> Finding:
     names = sorted(given_away, key=lambda label: (-given_away[label].value, label))
+    shown = [given_away[label] for label in names[:_SHOWN]]
     told = [
         f"{label!r} ({given_away[label].value:.0%}, 95 %: {given_away[label].low:.0%} to {given_away[label].high:.0%})"
         for label in names[:5]
@@ -200,9 +202,14 @@ def _finding(trait: _Trait, given_away: dict[str, Accuracy]) -> Finding:
         "shortcut",
         "warning",
         len(names),
-        tuple(names[:20]),
+        tuple(names[:_SHOWN]),
         f"{classes} can be told by nothing but the {trait.name}: {', '.join(told)}{more}. The figure is the balanced "
         "accuracy of telling the class from all others without seeing what the pictures show; chance is 50 %.",
         "A model may learn this instead of what is shown, and fail where it does not hold. Collect or store all "
         "classes in the same way; it does no harm only where it belongs to the thing itself.",
+        figures={  # of each of the examples, in their order
+            "balanced_accuracy": [one.value for one in shown],
+            "balanced_accuracy_low": [one.low for one in shown],
+            "balanced_accuracy_high": [one.high for one in shown],
+        },
     )

@@ -273,7 +273,10 @@ def test_mutated_jpegs_and_pngs_raise_nothing_but_invalid_argument(draw: strateg
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (encode(photo(40, 40), "TIFF"), "a file of a kind that this graph cannot decode; supported: JPEG, PNG, WebP"),
+        (
+            encode(photo(40, 40), "TIFF"),
+            "not a picture, or one of a kind that this graph cannot decode; supported: JPEG, PNG, WebP",
+        ),
         (b"", "not a picture"),
         (b"some text", "not a picture"),
         (encode(photo(40, 7), "PNG"), "picture too small: at least 8 pixels a side are needed"),

@@ -86,7 +86,7 @@ def _format_index(data: tf.Tensor) -> tf.Tensor:
 
 
 def _refuse_format(_data: tf.Tensor, _settings: Settings) -> tuple[tf.Tensor, tf.Tensor]:
-    _require(tf.constant(False), f"a file {BEYOND}; supported: {SUPPORTED}")
+    _require(tf.constant(False), f"not a picture, or one {BEYOND}; supported: {SUPPORTED}")
     return tf.zeros((1, 1, 3), tf.uint8), tf.ones((2,), tf.int64)
 
 

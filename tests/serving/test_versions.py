@@ -152,6 +152,22 @@ def test_a_version_whose_folder_vanishes_is_still_served(server: Any, models: Pa
     assert answering(server) == 1
 
 
+def test_what_was_pinned_and_labelled_holds_when_the_folder_is_emptied_or_gone(
+    server: Any, models: Path, texts_bundle: Bundle
+) -> None:
+    add(models, texts_bundle, 2)
+    until(lambda: answering(server) == 2)
+    noria("versions", models, "--pin", 1, "--label", "stable=1")
+    until(lambda: answering(server) == 1)
+    for child in models.iterdir():
+        shutil.rmtree(child) if child.is_dir() else child.unlink()
+    until(lambda: sum(line["event"] == "vanished" for line in server.log()) >= 2)
+    assert (answering(server), answering(server, "/labels/stable")) == (1, 1)
+    models.rmdir()
+    until(lambda: any(line["event"] == "unreadable" for line in server.log()))
+    assert (answering(server), answering(server, "/labels/stable")) == (1, 1)
+
+
 def test_pin_label_share_shadow_and_roll_back(server: Any, models: Path, texts_bundle: Bundle) -> None:
     add(models, texts_bundle, 2)
     until(lambda: answering(server) == 2)

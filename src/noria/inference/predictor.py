@@ -67,6 +67,7 @@ class Predictor:
         self.runtime = runtime or _default_runtime(source)
         self._engine = runtimes.require_installed(self.runtime)
         self.file = source.file(self._engine.FORMAT)
+        self._content = self.file.read_bytes() if hasattr(self._engine, "open_content") else None
         self._input = plugins.load("noria.inputs", row.INPUT)
         settings = input_settings or self._input.Settings.model_validate(source.manifest.input)
         self._read = self._input.open_batch_reader(settings, source.input_files())
@@ -151,13 +152,21 @@ class Predictor:
         prepared = iter(self.prepare([data for data in found if isinstance(data, bytes)]))
         return [next(prepared) if isinstance(data, bytes) else data for data in found]
 
+    def _open(self, threads: int) -> Session:
+        """From the bytes that were verified, where the engine takes bytes: the file may be another one by now."""
+        if self._content is None:
+            session: Session = self._engine.open_session(self.file, threads)
+        else:
+            session = self._engine.open_content(self._content, threads)
+        return session
+
     def _scores(self, batch: list[Any]) -> NDArray[np.float32]:
         if self.parallel:
             if not hasattr(self._local, "session"):
-                self._local.session = self._engine.open_session(self.file, 1)
+                self._local.session = self._open(1)
             return np.asarray(self._local.session.run(batch), np.float32)
         with self._lock:
-            self._shared = self._shared or self._engine.open_session(self.file, self._workers)
+            self._shared = self._shared or self._open(self._workers)
             return np.asarray(self._shared.run(batch), np.float32)
 
 

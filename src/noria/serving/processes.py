@@ -8,6 +8,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -19,7 +20,7 @@ from noria.serving.settings import ConfigSource, ServeConfig
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 SOON = 5.0  # seconds; a process that dies sooner than that, several times, will not live
 MOST_EARLY_DEATHS = 3
-PAUSE = 0.2
+PAUSE, LONGEST_PAUSE = 0.2, 30.0
 
 Run = Callable[[ServeConfig, ConfigSource], None]  # what a process does; importable by name
 
@@ -34,18 +35,20 @@ class Supervisor:
         self._count = count
         self._context = get_context("spawn")
         self._children: dict[int, tuple[BaseProcess, float]] = {}
-        self._early_deaths = 0
+        self._early_deaths: dict[int, int] = {}  # of each number, one after the other
+        self._due: dict[int, float] = {}  # when the dead are to be started again
+        self._reloading = threading.Event()
         self._stopping = threading.Event()
 
     def watch(self) -> None:
         """Keep the processes running until SIGTERM or SIGINT; hand on SIGHUP.
 
         Raises:
-            NoriaError: they die as soon as they are started.
+            NoriaError: they die as soon as they are started, and none is left that answers.
         """
         for stop in (signal.SIGTERM, signal.SIGINT):
             signal.signal(stop, lambda *_: self._stopping.set())
-        signal.signal(signal.SIGHUP, lambda *_: self._signal_all(signal.SIGHUP))
+        signal.signal(signal.SIGHUP, lambda *_: self._hand_on_reload())
         with tempfile.TemporaryDirectory(prefix="noria-metrics-") as folder, _reserved(self._config) as config:
             os.environ[SHARED_FOLDER] = folder  # read when the children import the metrics
             self._config = config
@@ -53,6 +56,7 @@ class Supervisor:
                 for number in range(self._count):
                     self._start(number)
                 while not self._stopping.wait(PAUSE):
+                    self._read_models_again()
                     self._replace_the_dead(folder)
             finally:
                 self._signal_all(signal.SIGTERM)
@@ -64,16 +68,39 @@ class Supervisor:
         child.start()
         self._children[number] = (child, monotonic())
 
+    def _hand_on_reload(self) -> None:
+        self._reloading.set()
+        self._signal_all(signal.SIGHUP)
+
+    def _read_models_again(self) -> None:
+        """After a SIGHUP: who is started from now on serves what the others do, who have read the config again."""
+        if not self._reloading.is_set():
+            return
+        self._reloading.clear()
+        with suppress(UserError):  # the others say what is wrong with it, and stay with what they have
+            self._config = self._config.model_copy(update={"models": self._source.read().models})
+
     def _replace_the_dead(self, folder: str) -> None:
         for number, (child, started) in list(self._children.items()):
             if child.is_alive():
                 continue
-            self._early_deaths = self._early_deaths + 1 if monotonic() - started < SOON else 0
-            if self._early_deaths > MOST_EARLY_DEATHS:
-                raise NoriaError(f"The server processes end as soon as they are started (exit code {child.exitcode}).")
-            for left in Path(folder).glob(f"gauge_live*_{child.pid}.db"):
-                left.unlink(missing_ok=True)  # what a dead process had waiting no longer counts
-            self._start(number)
+            if number not in self._due:
+                self._due[number] = monotonic() + self._pause(number, monotonic() - started < SOON, child.exitcode)
+                for left in Path(folder).glob(f"gauge_live*_{child.pid}.db"):
+                    left.unlink(missing_ok=True)  # what a dead process had waiting no longer counts
+            if monotonic() >= self._due[number]:
+                del self._due[number]
+                self._start(number)
+
+    def _pause(self, number: int, early: bool, code: int | None) -> float:
+        """Return how long to wait before one that died is started again: longer each time that it did not live."""
+        self._early_deaths[number] = deaths = self._early_deaths.get(number, 0) + 1 if early else 0
+        if deaths > MOST_EARLY_DEATHS and not self._somebody_answers():
+            raise NoriaError(f"The server processes end as soon as they are started (exit code {code}).")
+        return min(PAUSE * 2**deaths, LONGEST_PAUSE) if early else 0.0
+
+    def _somebody_answers(self) -> bool:
+        return any(child.is_alive() and monotonic() - started >= SOON for child, started in self._children.values())
 
     def _signal_all(self, number: int) -> None:
         for child, _ in self._children.values():

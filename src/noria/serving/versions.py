@@ -141,6 +141,13 @@ class ServedModel:
         return {same[0] if same else max((one.number for one in known), default=0) + 1: (path, stamp)}
 
     def _read_routing(self, folder: Path) -> None:
+        """Take over what is told; what was told still holds where the folder was emptied, or its disk has gone.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        if not (folder / routing.FILE).is_file() and not servables.find(folder) and not routing.numbered(folder):
+            return
         try:
             told = routing.read_routing(folder)
         except ArtifactError as error:

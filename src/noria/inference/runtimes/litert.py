@@ -22,17 +22,26 @@ RANK = 0
 
 def open_session(path: Path, threads: int = 1) -> LiteRTSession:
     """Open a `.tflite` file; float or full-integer, a static batch of 1."""
-    return LiteRTSession(path, threads)
+    return LiteRTSession(path.read_bytes(), threads)
+
+
+def open_content(content: bytes, threads: int = 1) -> LiteRTSession:
+    """Open the bytes of such a file, which several sessions may share."""
+    return LiteRTSession(content, threads)
 
 
 class LiteRTSession:
-    """One interpreter; quantised inputs and outputs are converted by the file's own scale and zero point."""
+    """One interpreter; quantised inputs and outputs are converted by the file's own scale and zero point.
 
-    def __init__(self, path: Path, threads: int) -> None:
+    From bytes: LiteRT would map a file into memory, and whoever cuts or overwrites it later would kill the process by
+    a signal, or change its answers.
+    """
+
+    def __init__(self, content: bytes, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
         with native_output_hidden():
-            self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            self._interpreter = Interpreter(model_content=content, num_threads=threads)
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]
         self._output = self._interpreter.get_output_details()[0]

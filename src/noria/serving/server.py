@@ -140,7 +140,7 @@ class _Server:
         door, refuse = application(self._service, self._guard)
         return uvicorn.Config(
             door,
-            http=protocol_with(limits.header_seconds, limits.body_seconds, refuse),
+            http=protocol_with(limits.header_seconds, limits.body_seconds, limits.connections, refuse, refuse.crowded),
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -148,7 +148,6 @@ class _Server:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=limits.connections,
             timeout_keep_alive=max(1, round(limits.idle_seconds)),
             timeout_graceful_shutdown=max(1, round(self._config.server.drain_seconds)),
             backlog=2048,

@@ -76,6 +76,28 @@ def settled(server: Any) -> int:
     return before
 
 
+def test_who_comes_when_it_is_full_is_told_and_who_is_there_is_served_on(
+    serving_process: Callable[..., Any], texts_bundle: Bundle, tmp_path: Path
+) -> None:
+    model = f'[[models]]\nname = "m"\npath = "{texts_bundle.path}"\n'
+    (tmp_path / "serve.toml").write_text(f"[limits]\nconnections = 4\n{model}", encoding="utf-8")
+    with serving_process(tmp_path, "--config", tmp_path / "serve.toml", "--grpc", "-1") as server:
+        before = settled(server)
+        there = [connected(server) for _ in range(4)]
+        late = connected(server)
+        late.sendall(HEALTH + b"\r\n")
+        head, _, body = b"".join(iter(lambda: late.recv(65536), b"")).partition(b"\r\n\r\n")  # then it hangs up
+        assert head.startswith(b"HTTP/1.1 503") and b"retry-after: " in head and b"application/json" in head
+        assert b"as many connections as it takes" in body
+        for one in there:
+            one.sendall(HEALTH + b"\r\n")
+            assert one_answer(one) == b'{"status":"ok"}'
+            one.close()
+        assert falls_to(server, before)
+        told = httpx.get(f"{server.http}/metrics").text
+    assert 'code="503",method="connection"' in told
+
+
 def ends(made: socket.socket, drop: bytes) -> bool:
     """Send a few bytes again and again until the server hangs up."""
     made.settimeout(0.2)

@@ -18,6 +18,7 @@ WRITE_BYTES = 65_536  # that wait for a client before it is not written to any m
 Headers = Sequence[tuple[bytes, bytes]]  # names in lower case
 # Method, path, headers, address -> the head and the body of an answer without its end, or None: let it in.
 Refuse = Callable[[str, str, Headers, str], tuple[bytes, bytes] | None]
+Crowded = Callable[[Headers], tuple[bytes, bytes]]  # headers -> the same, for one connection too many
 REFUSALS = {408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
 
 
@@ -27,9 +28,15 @@ class GuardedProtocol(HttpToolsProtocol):
     header_seconds: ClassVar[float] = 10.0
     body_seconds: ClassVar[float] = 30.0
     refuse: ClassVar[Refuse | None] = None
+    crowded: ClassVar[Crowded | None] = None
+    most: ClassVar[int] = 1024  # connections; as many more are told so, and further ones cut off
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # Not uvicorn's own limit, which past it refuses everyone, also those who have been there before.
+        self._surplus = len(self.connections) > self.most
+        if len(self.connections) > 2 * self.most:
+            transport.abort()
         transport.set_write_buffer_limits(high=WRITE_BYTES)  # TLS would wait for eight times as much
         self._refusal: tuple[bytes, bytes] | None = None  # the answer to the request that is being read and not kept
         self._part: Literal["head", "body", "between"] = "head"  # of a request, that is being read
@@ -82,8 +89,10 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._part, self._loose_bytes = "body", 0
         self._stop_timer()
-        refuse = type(self).refuse
-        if refuse and not self._answering:
+        refuse, crowded = type(self).refuse, type(self).crowded
+        if self._surplus and crowded and not self._answering:
+            self._refusal = crowded(self.headers)
+        elif refuse and not self._answering:
             path = self.url.partition(b"?")[0].decode("ascii", "replace")
             address = self.client[0] if self.client else ""
             self._refusal = refuse(self.parser.get_method().decode("ascii"), path, self.headers, address)
@@ -104,7 +113,7 @@ class GuardedProtocol(HttpToolsProtocol):
             super().on_message_complete()
             return
         (head, body), self._refusal = self._refusal, None
-        keep = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        keep = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive() and not self._surplus
         ends = [b"%s: %s\r\n" % pair for pair in self.server_state.default_headers]
         ends += [b"content-length: %d\r\n\r\n" % len(body) if keep else
                  b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)]  # fmt: skip
@@ -152,7 +161,10 @@ class GuardedProtocol(HttpToolsProtocol):
             self._timer = None
 
 
-def protocol_with(header_seconds: float, body_seconds: float, refuse: Refuse) -> type[Any]:
+def protocol_with(
+    header_seconds: float, body_seconds: float, connections: int, refuse: Refuse, crowded: Crowded
+) -> type[Any]:
     """Return the protocol with these limits, for uvicorn's `http` option."""
-    limits = {"header_seconds": header_seconds, "body_seconds": body_seconds, "refuse": staticmethod(refuse)}
-    return type("LimitedProtocol", (GuardedProtocol,), limits)
+    times = {"header_seconds": header_seconds, "body_seconds": body_seconds, "most": connections}
+    answers = {"refuse": staticmethod(refuse), "crowded": staticmethod(crowded)}
+    return type("LimitedProtocol", (GuardedProtocol,), {**times, **answers})

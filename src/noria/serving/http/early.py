@@ -46,6 +46,11 @@ class EarlyRefusals:
             return None  # the door says so, in its own words
         return self._answer(kind, name, admitted, refusal, _text(told.get(b"x-request-id")) or "")
 
+    def crowded(self, headers: Headers) -> tuple[bytes, bytes]:
+        """Return the answer to who connects while there are as many as the server takes."""
+        refusal = BusyError("The server has as many connections as it takes; try again.", retry_after=1.0)
+        return self._answer("connection", "", None, refusal, _text(dict(headers).get(b"x-request-id")) or "")
+
     def _answer(self, kind: str, name: str, key: str | None, refusal: BusyError, told: str) -> tuple[bytes, bytes]:
         request_id = told if REQUEST_ID.fullmatch(told) else uuid4().hex
         metrics = self._service.metrics

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -131,6 +132,20 @@ def test_status_and_health(channel: grpc.Channel) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         health.Check(health_pb2.HealthCheckRequest(service="nobody"))
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_health_is_watched_to_the_end_of_the_server(start: Callable[..., Any], texts_bundle: Bundle) -> None:
+    server = start(f"m={texts_bundle.path}")
+    with grpc.insecure_channel(server.grpc) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        unknown = health.Watch(health_pb2.HealthCheckRequest(service="nobody"), timeout=30)
+        assert next(unknown).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+        unknown.cancel()
+        watched = health.Watch(health_pb2.HealthCheckRequest(service="m"), timeout=60)
+        assert next(watched).status == health_pb2.HealthCheckResponse.SERVING
+        server.process.send_signal(signal.SIGTERM)
+        assert [one.status for one in watched] == [health_pb2.HealthCheckResponse.NOT_SERVING]
+        assert server.process.wait(30) == 0
 
 
 def test_reflection_tells_what_there_is(channel: grpc.Channel) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -21,6 +23,8 @@ SERVICES = {
     "tensorflow.serving.ModelService": MODEL_METHODS,
 }
 MOST_STREAMS = 256  # requests at once on a connection
+LOOK_SECONDS = 0.5  # how often a watched state is looked at
+_STATES = health_pb2.HealthCheckResponse.ServingStatus
 
 
 class GrpcServer:
@@ -89,14 +93,29 @@ class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc has
 
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
         """Answer once."""
-        if not request.service or request.service in SERVICES:
+        if (state := self._state(request.service)) == _STATES.SERVICE_UNKNOWN:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no service or model {request.service!r}.")
+        return health_pb2.HealthCheckResponse(status=state)
+
+    async def Watch(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802 - the protocol's name
+        """Answer at once, and whenever the state changes; to the end of the server or of the client's interest."""
+        told = None
+        while True:
+            if (state := self._state(request.service)) != told:
+                yield health_pb2.HealthCheckResponse(status=state)
+                told = state
+            if self._service.draining:  # who watches must not hold up the end
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _state(self, name: str) -> Any:
+        if not name or name in SERVICES:
             good = self._service.ready
-        elif model := self._service.models.get(request.service):
+        elif model := self._service.models.get(name):
             good = bool(model.loaded) and not self._service.draining
         else:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no service or model {request.service!r}.")
-        states = health_pb2.HealthCheckResponse.ServingStatus
-        return health_pb2.HealthCheckResponse(status=states.SERVING if good else states.NOT_SERVING)
+            return _STATES.SERVICE_UNKNOWN
+        return _STATES.SERVING if good else _STATES.NOT_SERVING
 
 
 def _reflect(names: list[str], server: Any) -> None:

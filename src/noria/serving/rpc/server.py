@@ -101,10 +101,11 @@ class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc has
         """Answer at once, and whenever the state changes; to the end of the server or of the client's interest."""
         told = None
         while True:
-            if (state := self._state(request.service)) != told:
+            ends, state = self._service.draining, self._state(request.service)
+            if state != told:
                 yield health_pb2.HealthCheckResponse(status=state)
                 told = state
-            if self._service.draining:  # who watches must not hold up the end
+            if ends:  # who watches must not hold up the end, but is told of it
                 return
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -371,7 +371,7 @@ def _train(dataset: Dataset, place: Path, config: Config, clock: Clock, progress
 
 
 def _job(dataset: Dataset, config: Config) -> tuple[Job, Any]:
-    from noria.data.check import decoder
+    from noria.data.inspection import decoder
     from noria.training.job import Job
 
     row = plugins.load("noria.tasks", config.task)

@@ -19,8 +19,9 @@ from noria.artifacts.dataset import Dataset
 from noria.artifacts.store import Store, cache_folder
 from noria.config import Config, load_config, resolved
 from noria.contracts import Example, Progress
-from noria.data.check import decoder, reopened
+from noria.data.check import reopened
 from noria.data.features import Extractor, Wanted, compute_features
+from noria.data.inspection import decoder
 from noria.data.text_vectors import text_vectors
 from noria.errors import DataError, MissingExtraError, NotSearchedError, WeightsError
 from noria.inference.runtimes import litert

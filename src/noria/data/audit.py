@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from noria import plugins
 from noria.artifacts.dataset import INDEX, Dataset, recorded_fingerprint
 from noria.artifacts.run import MANIFEST as RUN_MANIFEST
-from noria.contracts import Candidate, Example, Finding, Progress, SetAside
+from noria.contracts import Candidate, Example, Finding, Progress, SetAside, Suspect
 from noria.data.cells import Chosen
 from noria.data.check import inspected, near_pairs
 from noria.data.features import Wanted
@@ -146,9 +146,7 @@ def _about_leaks(proof: Proof) -> list[Finding]:
     across = proof.facts["cross_split_pairs"]
     parts = ", ".join(f"{kind.replace('_', ' ')}: {count:,}" for kind, count in across.items() if count)
     message = f"{len(proof.torn):,} pairs that belong together are on two sides of the split ({parts})."
-    remedy = "Make the split anew (noria check DATA): figures that were measured on this one may be too good."
-    paths = tuple(one.path for one in proof.torn[:_SHOWN])
-    return [Finding("leak", "error", len(proof.torn), paths, message, remedy, tuple(proof.torn))]
+    return [_leak(proof.torn, message, "figures that were measured on this one may be too good.")]
 
 
 def _about_time(proof: Proof) -> list[Finding]:
@@ -159,6 +157,10 @@ def _about_time(proof: Proof) -> list[Finding]:
         f"{len(proof.newer):,} inputs of the side train are newer ({order}) than what is held out: {first.path} than "
         f"{first.other}."
     )
-    remedy = "Make the split anew (noria check DATA): the model was told of what it is then asked about."
-    paths = tuple(one.path for one in proof.newer[:_SHOWN])
-    return [Finding("leak", "error", len(proof.newer), paths, message, remedy, tuple(proof.newer))]
+    return [_leak(proof.newer, message, "the model was told of what it is then asked about.")]
+
+
+def _leak(suspects: Sequence[Suspect], message: str, why: str) -> Finding:
+    remedy = f"Make the split anew (noria check DATA): {why}"
+    paths = tuple(one.path for one in suspects[:_SHOWN])
+    return Finding("leak", "error", len(suspects), paths, message, remedy, tuple(suspects))

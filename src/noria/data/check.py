@@ -39,7 +39,7 @@ from noria.data.unsearched import Unsearched
 from noria.data.unsearched import findings as about_unsearched
 from noria.errors import DataError
 
-__all__ = ["COMPARED", "KINDS", "InspectionCache", "check", "decoder", "inspected", "near_pairs", "reopened"]
+__all__ = ["COMPARED", "KINDS", "InspectionCache", "check", "inspected", "near_pairs", "reopened"]
 
 _SHAPING = {"height", "width", "fit", "resample"}  # settings that change the array but not whether a file is good
 

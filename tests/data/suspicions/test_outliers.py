@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +22,8 @@ EACH = 60
 
 
 @pytest.fixture
-def flowers(shared_data: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "flowers"
-    for label in ("daisy", "rose"):
-        (folder / label).mkdir(parents=True)
-        for photo in sorted((shared_data / "flowers" / label).glob("*.jpg"))[:EACH]:
-            shutil.copyfile(photo, folder / label / photo.name)
-    return folder
+def flowers(two_flowers: Callable[[int], Path]) -> Path:
+    return two_flowers(EACH)
 
 
 def outliers(folder: Path) -> list[Finding]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from noria.config import Config, config_class, load_config, parse, to_toml
+from noria.config import Config, config_class, load_config, parse, resolved, to_toml
 from noria.errors import ConfigError, UnknownNameError
 from noria.tomlfile import MAX_CONFIG_BYTES
 
@@ -37,11 +38,19 @@ def test_changed_values_survive_writing_and_loading(tmp_path: Path) -> None:
 
 
 def test_every_setting_is_written_and_no_other() -> None:
-    written = dotted(tomllib.loads(to_toml(load_config())))
-    left_to_the_model = {"input.height", "input.width"}  # there, behind a #, for a network may be made for another size
-    assert written | left_to_the_model == dotted(load_config().model_dump(mode="json"))
-    assert "\n# height = 224" in to_toml(load_config())
+    text = to_toml(load_config())
+    written = dotted(tomllib.loads(text))
+    # There, behind a #: a network may be made for another size, and a strategy suit other settings.
+    commented, section = set(), ""
+    for line in text.splitlines():
+        section = line.strip("[]") if line.startswith("[") else section
+        commented |= {f"{section}.{found.group(1)}" for found in [re.match(r"# (\w+) = ", line)] if found}
+    assert written | commented == dotted(load_config().model_dump(mode="json"))
+    assert not written & commented
+    assert {"input.height", "input.width", "training.learning_rate", "training.epochs"} <= commented
+    assert "\n# height = 224" in text
     assert "\nheight = 300" in to_toml(load_config(input__height=300))
+    assert "\nlearning_rate = 0.5" in to_toml(load_config(training__learning_rate=0.5))
     assert {"seed", "data.split", "augment.rotation_range", "training.l2", "export.formats"} <= written
 
 
@@ -203,3 +212,18 @@ def test_a_byte_order_mark_as_windows_editors_write_it_is_no_error(tmp_path: Pat
 def test_a_config_cannot_be_changed_after_it_is_parsed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_config().seed = 3  # type: ignore[misc]
+
+
+def test_what_suits_model_and_strategy_gives_way_to_what_is_set() -> None:
+    suited = resolved(load_config(model__name="resnet_small")).training
+    assert (suited.optimizer, suited.strategy, suited.schedule) == ("sgd", "scratch", "one_cycle")
+    own = resolved(load_config(model__name="resnet_small", training__optimizer="adam")).training
+    assert (own.optimizer, own.schedule) == ("adam", "one_cycle")
+    # The card's settings are for its own strategy.
+    assert resolved(load_config(training__strategy="finetune")).training.learning_rate == 3e-4
+    assert resolved(load_config()).training.learning_rate == 1e-3
+
+
+def test_a_resolved_config_is_written_whole() -> None:
+    config = resolved(load_config(model__name="resnet_small"))
+    assert parse(tomllib.loads(to_toml(config))) == config

@@ -8,8 +8,10 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import math
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -25,7 +27,7 @@ from noria.artifacts.bundle import Bundle, open_bundle
 from noria.artifacts.files import folder_being_written
 from noria.artifacts.run import MANIFEST as RUN_MANIFEST
 from noria.artifacts.run import Run, open_run
-from noria.config import Config, load_config, parse, resolved, to_toml
+from noria.config import STRATEGIES, Config, load_config, parse, resolved, to_toml
 from noria.contracts import Parts, Progress, SetAside, Silent
 from noria.data.readers import Columns
 from noria.errors import ArtifactError, ConfigError, DataError
@@ -55,7 +57,6 @@ __all__ = [
 
 PathLike = str | Path
 RUNS = Path("runs")
-STRATEGIES = "noria.training.strategies"
 FORMATS = "noria.exporting.formats"
 
 
@@ -347,7 +348,7 @@ def _train(dataset: Dataset, place: Path, config: Config, clock: Clock, progress
     from noria.training.finish import write_run
 
     strategy = plugins.load(STRATEGIES, config.training.strategy)
-    job, inputs = _job(dataset, config)
+    job, inputs = _job(dataset, config, time.monotonic() - clock.with_total()["total"])
     with folder_being_written(place) as folder, Store(cache_folder() / "features.sqlite") as store:
         trained = strategy.train(job, store=store, progress=progress)
         if store.trouble:
@@ -370,7 +371,8 @@ def _train(dataset: Dataset, place: Path, config: Config, clock: Clock, progress
     return open_run(place)
 
 
-def _job(dataset: Dataset, config: Config) -> tuple[Job, Any]:
+def _job(dataset: Dataset, config: Config, begun: float) -> tuple[Job, Any]:
+    """Return the training of a dataset; `begun` is when the command was, as `time.monotonic` counts."""
     from noria.data.inspection import decoder
     from noria.training.job import Job
 
@@ -388,6 +390,8 @@ def _job(dataset: Dataset, config: Config) -> tuple[Job, Any]:
         vary=lambda array, key: augment.vary(array, config.augment, key),
         vary_spec=f"{augment.RECIPE}:{config.augment.model_dump_json(exclude={'views'})}",
         views=augment.number_of_views(config.augment, dataset.counts()["train"]),
+        varied=augment.varies(config.augment),
+        deadline=begun + config.training.minutes * 60 if config.training.minutes else math.inf,
         unfinished=_unfinished(dataset, config),
     )
     return job, inputs

@@ -161,14 +161,18 @@ def train(
     group: Group = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. \\[default: runs/NAME]")] = None,
     strategy: Annotated[
-        str | None, typer.Option(help="frozen, linear, scratch or pooled. \\[default: the model's own]")
+        str | None, typer.Option(help="frozen, finetune, scratch; linear, pooled. \\[default: the model's own]")
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="Pictures: efficientnet_lite0, _lite1, _lite2, or a name of keras.applications. "
+            help="Pictures: efficientnet_lite0, _lite1, _lite2, convnet, resnet_small, or one of keras.applications. "
             "Texts: ngrams, fasttext, bilstm, textcnn, transformer or static_embeddings."
         ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(metavar="N", help="Train a network for so long, and not longer. \\[default: no limit]"),
     ] = None,
     seed: Seed = None,
     settings: Settings = None,
@@ -189,6 +193,7 @@ def train(
         data=data,
         seed=seed,
         training__strategy=strategy,
+        training__minutes=minutes,
         model__name=model,
         data__text=text,
         data__label=label,

@@ -24,6 +24,7 @@ from noria.tomlfile import explain, read_toml
 from noria.training.settings import ModelSettings, TrainingSettings
 
 DEFAULT_TASK = "image_classification"
+STRATEGIES = "noria.training.strategies"
 
 
 class Config(BaseModel):
@@ -92,27 +93,53 @@ def config_class(task: str) -> type[Config]:
 
 
 def resolved(config: Config) -> Config:
-    """Return the config with what the model decides where the user did not: input settings and strategy."""
+    """Return the config with what model and strategy decide where the user did not: input, strategy, its settings."""
     card = models.card(config.model.name)
     left = {name: value for name, value in card.settings.items() if name not in config.input.model_fields_set}
     changed: dict[str, Any] = {"input": config.input.model_copy(update=left)}
-    if config.training.strategy == "auto":
-        changed["training"] = config.training.model_copy(update={"strategy": card.strategy})
+    training = config.training
+    strategy = card.strategy if training.strategy == "auto" else training.strategy
+    wanted = {**_defaults(strategy), **(card.training if strategy == card.strategy else {})}
+    suited = {name: value for name, value in wanted.items() if name not in training.model_fields_set}
+    # All of them count as set from here on: a run's config.toml says what was used, whatever will suit one day.
+    changed["training"] = training.model_copy(update={**dict(training), **suited, "strategy": strategy})
     return config.model_copy(update=changed)
+
+
+def _defaults(strategy: str) -> Mapping[str, Any]:
+    """Return the settings that suit a strategy; none of one that is not known, which is told where it is used."""
+    if strategy not in plugins.names(STRATEGIES):
+        return {}
+    found: Mapping[str, Any] = getattr(plugins.load(STRATEGIES, strategy), "DEFAULTS", {})
+    return found
 
 
 def _with_model(config: Config) -> Config:
     """Name the task's own model where none is named, and refuse one that takes something else."""
     row = plugins.load("noria.tasks", config.task)
     if not config.model.name:
-        return config.model_copy(update={"model": config.model.model_copy(update={"name": row.MODEL})})
+        config = config.model_copy(update={"model": config.model.model_copy(update={"name": row.MODEL})})
     takes = models.card(config.model.name).input
     if takes != row.INPUT:
         raise ConfigError(
             f"The model {config.model.name} takes {takes} input, and the task {config.task} has {row.INPUT} input. "
             f"Models for it: {', '.join(models.names(row.INPUT))}."
         )
-    return config
+    return config.model_copy(update={"model": _with_options(config.model)})
+
+
+def _with_options(model: ModelSettings) -> ModelSettings:
+    """Fill in the options of the model, and refuse those that it has not."""
+    kind = models.options(model.name)
+    if kind is None:
+        if model.options:
+            raise ConfigError(f"The model {model.name} has no options: model.options.{next(iter(model.options))}.")
+        return model
+    try:
+        options = kind.model_validate(model.options)
+    except ValidationError as error:
+        raise ConfigError(f"model.options of {model.name}: {explain(error, kind)}") from None
+    return model.model_copy(update={"options": options.model_dump()})
 
 
 def to_toml(config: Config) -> str:
@@ -120,16 +147,25 @@ def to_toml(config: Config) -> str:
     lines = ["# Settings of Noria. What is left out, or stands behind a #, has its default."]
     values = config.model_dump(mode="json")
     lines += _toml_lines(config, {key: value for key, value in values.items() if not isinstance(value, dict)})
-    left = models.card(config.model.name).settings.keys() - config.input.model_fields_set
+    left = {
+        "input": models.card(config.model.name).settings.keys() - config.input.model_fields_set,
+        "training": _decided_later(config.task) - config.training.model_fields_set,
+    }
     for name, value in values.items():
         if isinstance(value, dict):
-            off = left if name == "input" else frozenset()
-            lines += ["", f"[{name}]", *_toml_lines(getattr(config, name), value, off)]
+            lines += ["", f"[{name}]", *_toml_lines(getattr(config, name), value, left.get(name, frozenset()))]
     return "\n".join(lines) + "\n"
 
 
+def _decided_later(task: str) -> Set[str]:
+    """Return the settings of a training that some strategy or model has values of its own for."""
+    cards = map(models.card, models.names(plugins.load("noria.tasks", task).INPUT))
+    found = [*map(_defaults, plugins.names(STRATEGIES)), *(card.training for card in cards)]
+    return {name for wanted in found for name in wanted}
+
+
 def _toml_lines(section: BaseModel, values: Mapping[str, Any], off: Set[str] = frozenset()) -> list[str]:
-    """The settings of a section; those in `off` are left to the model, and stand behind a #.
+    """The settings of a section; those in `off` are left to model and strategy, and stand behind a #.
 
     Writing 224 down would set it for a network that is made for 260.
     """
@@ -137,8 +173,16 @@ def _toml_lines(section: BaseModel, values: Mapping[str, Any], off: Set[str] = f
     for key, value in values.items():
         note = type(section).model_fields[key].description
         mark = "# " if key in off else ""
-        lines.append(f"{mark}{key} = {json.dumps(value, ensure_ascii=False)}" + (f"  # {note}" if note else ""))
+        lines.append(f"{mark}{key} = {_written(value)}" + (f"  # {note}" if note else ""))
     return lines
+
+
+def _written(value: Any) -> str:
+    """A value in TOML, which differs from JSON in its tables."""
+    if not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    inside = ", ".join(f"{name} = {_written(one)}" for name, one in value.items())
+    return f"{{ {inside} }}" if inside else "{}"
 
 
 def _toml_value(text: str) -> Any:

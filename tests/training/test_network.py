@@ -22,10 +22,12 @@ from noria.contracts import Silent
 from noria.errors import ConfigError
 from noria.training import checkpoint as checkpoints
 from noria.training.checkpoint import Checkpoint
-from noria.training.network import Examples, Plan, fit
+from noria.training.feed import Examples, Training
+from noria.training.loss import Loss
+from noria.training.network import Group, Plan, fit
 
 WORDS, LENGTH, TEXTS, BATCH = 500, 24, 400, 32
-PLAN = Plan(epochs=6, batch_size=BATCH, patience=4, seed=3)
+PLAN = Plan(epochs=6, patience=4, rate=1e-2, schedule=lambda place: 1 - place / 2, loss=Loss(smoothing=0.05))
 STEPS = -(-TEXTS // BATCH)
 KILLED_AFTER = (1, STEPS - 1, STEPS, 5)  # steps: within an epoch, at its end, right after it
 
@@ -80,13 +82,15 @@ def trained(reviews: Examples, folder: Path | None, progress: Silent | None = No
     words = keras.layers.SpatialDropout1D(0.3)(keras.layers.Embedding(WORDS, width)(ids))
     hidden = keras.layers.Dropout(0.4)(keras.layers.LSTM(width)(words))
     network = keras.Model(ids, keras.layers.Dense(2, activation="softmax")(hidden))
-    optimizer = keras.optimizers.Adam(1e-2, clipnorm=1.0, use_ema=True, ema_momentum=0.9)
+    optimizer = keras.optimizers.Adam(1e-2, global_clipnorm=1.0, use_ema=True, ema_momentum=0.9)
+    group = Group(network.trainable_variables, optimizer)
     sides = (slice(0, TEXTS), slice(TEXTS, None))
     train, validation = (Examples(*reviews.batch(side)) for side in sides)
     progress = progress or Silent()
-    history = fit(
-        network, optimizer, train, validation, PLAN, checkpoint=Checkpoint(folder, progress), progress=progress
-    )
+    history, _ = fit(
+        network, [group], Training(train, BATCH, seed=3), validation, PLAN,
+        checkpoint=Checkpoint(folder, progress), progress=progress,
+    )  # fmt: skip
     return history, network.get_weights()
 
 

@@ -111,20 +111,25 @@ def _in_parallel(
         item, views = entry
         if not hasattr(local, "session"):
             local.session = extractor.open_session()
-        pixels = extractor.read(_unchanged_bytes(item))
+        pixels = extractor.read(unchanged_bytes(item.path, item.sha256))
         arrays = [extractor.vary(pixels, f"{item.sha256}:{view}") if view else pixels for view in views]
         return {(item.sha256, view): row for view, row in zip(views, local.session.run(arrays), strict=True)}
 
     return ordered_map(work, missing, threads=workers)
 
 
-def _unchanged_bytes(item: Wanted) -> bytes:
+def unchanged_bytes(path: Path, sha256: str) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        DataError: it went away or changed since it was checked.
+    """
     try:
-        data = item.path.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise DataError(
-            f"{item.path} went away since it was checked: {error.strerror}. Start the same command again."
+            f"{path} went away since it was checked: {error.strerror}. Start the same command again."
         ) from None
-    if hashlib.sha256(data).hexdigest() != item.sha256:
-        raise DataError(f"{item.path} changed since it was checked. Start the same command again.")
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DataError(f"{path} changed since it was checked. Start the same command again.")
     return data

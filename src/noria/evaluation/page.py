@@ -192,7 +192,7 @@ def _speaking(rows: Sequence[Facts]) -> dict[str, Any]:
 
 def _learning(history: Facts) -> list[Any]:
     drawn = []
-    best = _best_epoch(history.get("val_loss", ()))
+    best = _best_epoch(history.get("val_loss_calibrated") or history.get("val_loss", ()))
     for key, title, shares in (("loss", "Loss", False), ("accuracy", "Accuracy", True)):
         lines = [
             Line(name, points, style)

@@ -8,6 +8,9 @@ A member is one file for one family of models and imports Keras only inside its 
   (batch, side, side, 3), RGB, 0 to 255, normalised inside the model; output float32 (batch, D), global average pooled
   features. `weights` is "imagenet", "none" (random) or the path of a `.keras`, `.weights.h5` or `.h5` file. The model
   has no Lambda layer, so that it loads in Keras' safe mode and converts to LiteRT's built-in operations;
+- for `scratch`, `build_network(name, **shapes, num_classes) -> keras.Model`: the whole network, whose last layer is
+  named "scores" and gives probabilities (batch, C) float32. The shapes are those of the input's feed: `image_size`, or
+  `vocabulary_size` and `length`. Where the family has `Options`, a pydantic model, also `options`;
 - for `frozen`, too, `write_engine(name, *, image_size, weights) -> bytes | None`: the same backbone as a LiteRT file,
   where the family can write it without Keras.
 """
@@ -16,12 +19,14 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from pydantic import BaseModel
+
 from noria import plugins
 from noria.errors import UnknownNameError
 from noria.models._card import ModelCard
 from noria.models._fingerprint import fingerprint
 
-__all__ = ["ModelCard", "card", "find", "fingerprint", "names"]
+__all__ = ["ModelCard", "card", "find", "fingerprint", "names", "options"]
 
 SHELF = "noria.models"
 
@@ -52,3 +57,9 @@ def card(name: str) -> ModelCard:
     if not isinstance(found, ModelCard):
         raise TypeError(f"card({name!r}) of {find(name).__name__} returned {type(found).__name__}, not a ModelCard.")
     return found
+
+
+def options(name: str) -> type[BaseModel] | None:
+    """Return what the model `name` can be told beside its shapes; None where that is nothing."""
+    kind: type[BaseModel] | None = getattr(find(name), "Options", None)
+    return kind

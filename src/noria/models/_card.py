@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -21,3 +21,6 @@ class ModelCard:
     note: str
     url: str
     paper: str
+    training: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # settings for that strategy, where the user sets no others

@@ -20,13 +20,14 @@ def card(name: str) -> ModelCard:
     return ModelCard(
         name=name,
         input="text",
-        settings={"encoding": "sequence", "length": 400},
+        settings={"encoding": "sequence", "length": 512},
         strategy="scratch",
         parameters=None,
         licence="none needed",
         weights_source="the training texts alone",
         note="Reads words in order, both ways. Slow to train and to answer, and seldom better than ngrams.",
         url="https://www.tensorflow.org/text/tutorials/text_classification_rnn",
+        training={"schedule": "cosine", "epochs": 4},
         paper="Graves and Schmidhuber, Framewise Phoneme Classification with Bidirectional LSTM, 2005",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,9 @@ class Job:
     input: BaseModel  # the settings that the reader follows
     vary: Callable[[NDArray[np.uint8], str], NDArray[np.uint8]]  # a varied view, named by a key
     vary_spec: str  # everything that `vary` depends on beside picture and key
-    views: int
+    views: int  # of each training picture, where features are computed once
+    varied: bool = False  # whether a network sees another view of each training picture in every epoch
+    deadline: float = math.inf  # of the whole command, as `time.monotonic` counts
     unfinished: Path | None = None  # the folder of what a killed training goes on from
 
     @property

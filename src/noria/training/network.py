@@ -1,16 +1,17 @@
-"""A network and examples in memory -> the weights of its best epoch, and the curves; killed and resumed, the same.
+"""A network and what it is fed with -> the weights of its best epoch, and the curves; killed and resumed, the same.
 
-All that decides the next step is saved with the weights: the optimizer's variables, the generators of dropout, the
-place in the epoch, early stopping's best. The order of an epoch follows from the seed and the epoch's number alone.
+All that decides the next step is saved with the weights: the optimizers' variables, the generators of dropout, the
+place in the epoch, early stopping's best. Order and variations of an epoch follow from the seed and its number alone.
 What is validated and kept are the moving averages of the weights (Polyak and Juditsky 1992), where the optimizer has
-them.
+them. The best epoch is the one whose answers, calibrated as those of the finished model will be, have the lowest loss.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,38 +20,43 @@ from numpy.typing import NDArray
 
 from noria.contracts import Progress
 from noria.errors import ConfigError
+from noria.evaluation.calibration import apply_temperature, fit_temperature
 from noria.training.checkpoint import Checkpoint
+from noria.training.feed import Examples, Training
+from noria.training.loss import Loss
+from noria.training.schedules import PLATEAU_FACTOR
+from noria.training.watch import Epoch, Watch
 
 if TYPE_CHECKING:
     import keras
 
 Array = NDArray[np.generic]
-_Sums = tuple[float, int]  # of the losses, and of the right answers
-
-
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """What a network learns from, or is measured on."""
-
-    inputs: Array  # (n, ...)
-    labels: NDArray[np.int64]  # (n,) indices
-    weights: NDArray[np.float32]  # (n,) of the examples' losses
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batch(self, places: NDArray[np.int64] | slice) -> tuple[Array, Array, Array]:
-        return self.inputs[places], self.labels[places], self.weights[places]
+Scores = NDArray[np.float32]
+History = dict[str, list[float]]
+_TINY = np.finfo(np.float32).tiny
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long, and in which order."""
+    """How long, and how fast."""
 
     epochs: int  # at most
-    batch_size: int
     patience: int  # epochs without a lower validation loss
-    seed: int
+    rate: float  # the highest learning rate
+    schedule: Callable[[float], float]  # where the training is, 0 to 1 -> share of the highest rate
+    loss: Loss
+    falls_on_plateau: bool = False  # the rate, after each epoch that was no better
+    seconds: float = math.inf  # of training, after which the epoch that is under way is the last one
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Weights that are trained alike."""
+
+    variables: Sequence[keras.Variable]
+    optimizer: keras.optimizers.Optimizer
+    share: float = 1.0  # of the learning rate
+    after: int = 0  # epochs in which they are left as they are
 
 
 @dataclass(slots=True)
@@ -60,85 +66,143 @@ class _State:
     epoch: int = 0
     step: int = 0  # that comes next
     loss: float = 0.0  # sum over the examples of this epoch
-    right: int = 0
+    right: float = 0.0
+    norms: float = 0.0  # sum of the gradients', over the steps
+    seen: int = 0
+    rate: float = 0.0  # of the last step
+    factor: float = 1.0  # of the learning rate, after plateaus
+    seconds: float = 0.0
+    before: float = 0.0  # seconds, until this epoch began
     best: float = math.inf  # validation loss
+    best_epoch: int = 0
     waited: int = 0  # epochs since
     finished: bool = False
-    history: dict[str, list[float]] = field(default_factory=dict)
+    history: History = field(default_factory=dict)
 
 
 def fit(
     network: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    train: Examples,
+    groups: Sequence[Group],
+    train: Training,
     validation: Examples,
     plan: Plan,
     *,
     checkpoint: Checkpoint,
     progress: Progress,
-) -> dict[str, list[float]]:
-    """Train the network, leave it with the weights of the epoch with the lowest validation loss, return the curves.
+    watches: Sequence[Watch] = (),
+    first_counts: bool = False,
+) -> tuple[History, int]:
+    """Train the network, leave it with the weights of its best epoch; return the curves, and the best epoch's number.
+
+    Args:
+        watches: are told of each epoch.
+        first_counts: whether the network as it is given is the best so far, as epoch 0.
 
     Raises:
         ConfigError: the loss is no number any more.
     """
-    training = _Training(network, optimizer)
+    training = _Training(network, groups, plan.loss, watches)
     state = training.restore(checkpoint.load())
-    steps = -(-len(train) // plan.batch_size)
     if state.epoch or state.step:
-        progress.note(f"goes on with epoch {state.epoch + 1}, step {state.step + 1} of {steps}")
-    with progress.track("training", plan.epochs * steps) as advance:
-        advance(state.epoch * steps + state.step)
+        progress.note(f"goes on with epoch {state.epoch + 1}, step {state.step + 1} of {train.steps}")
+    elif first_counts:
+        training.judge(state, validation, train.batch_size)
+    total, begun = plan.epochs * train.steps, time.monotonic() - state.seconds
+    with progress.track("training", total) as advance:
+        advance(state.epoch * train.steps + state.step)
         while not state.finished:
-            for batch in _batches(train, plan, state):
-                loss, right = training.step(*batch)
+            for batch in train.batches(state.epoch, state.step):
+                done = (state.epoch * train.steps + state.step) / total
+                state.rate = plan.rate * state.factor * plan.schedule(max(done, state.seconds / plan.seconds))
+                loss = training.step(batch, state)
                 if not math.isfinite(loss):
-                    raise ConfigError(_no_number(state, steps, optimizer))
-                state.loss, state.right, state.step = state.loss + loss, state.right + right, state.step + 1
+                    raise ConfigError(_no_number(state, train.steps))
+                state.seconds = time.monotonic() - begun
                 advance(1)
                 if checkpoint.due:
                     checkpoint.save(training.arrays(state))
-            training.end_epoch(state, train, validation, plan)
+                if state.seconds >= plan.seconds:
+                    break
+            training.end_epoch(state, validation, train.batch_size, plan, time.monotonic() - begun)
             checkpoint.save(training.arrays(state))
     training.take_best()
-    return state.history
+    return state.history, state.best_epoch
 
 
 class _Training:
-    """A network with its optimizer, and the best weights so far."""
+    """A network with its optimizers, and the best weights so far."""
 
-    def __init__(self, network: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
-        optimizer.build(network.trainable_variables)
-        self._network, self._optimizer = network, optimizer
-        self._variables = {"network": network.variables, "optimizer": optimizer.variables}
+    def __init__(self, network: keras.Model, groups: Sequence[Group], loss: Loss, watches: Sequence[Watch]) -> None:
+        self._network, self._groups, self._loss, self._watches = network, groups, loss, watches
+        for group in groups:
+            group.optimizer.build(list(group.variables))
+        self._variables = {"network": network.variables} | {
+            f"optimizer{number}": group.optimizer.variables for number, group in enumerate(groups)
+        }
         self._best: list[Array] = []
-        self._step, self._measure = _compiled(network, optimizer)
+        self._steps: dict[tuple[int, int], Callable[..., Any]] = {}  # by number of groups, and rank of the labels
+        self._scores = _compiled_scores(network)
 
-    def step(self, inputs: Array, labels: Array, weights: Array) -> _Sums:
-        loss, right = self._step(inputs, labels, weights)
-        return float(loss), int(right)
+    def step(self, batch: tuple[Array, ...], state: _State) -> float:
+        """Make one step, and return the sum of the losses."""
+        active = [group for group in self._groups if group.after <= state.epoch]
+        for group in active:
+            group.optimizer.learning_rate.assign(state.rate * group.share)
+        kind = len(active), batch[1].ndim
+        if kind not in self._steps:
+            self._steps[kind] = _compiled_step(self._network, active, self._loss)
+        loss, right, norm = (float(told) for told in self._steps[kind](*batch))
+        state.loss, state.right, state.norms = state.loss + loss, state.right + right, state.norms + norm
+        state.step, state.seen = state.step + 1, state.seen + len(batch[1])
+        return loss
 
-    def end_epoch(self, state: _State, train: Examples, validation: Examples, plan: Plan) -> None:
+    def end_epoch(self, state: _State, validation: Examples, batch_size: int, plan: Plan, seconds: float) -> None:
         """Measure what the weights' averages do, keep them if they are the best, and go to the next epoch."""
         raw = [variable.value.numpy() for variable in self._network.trainable_variables]
-        self._optimizer.finalize_variable_values(self._network.trainable_variables)
-        loss, right = self._measured(validation, plan.batch_size)
+        for group in self._groups:
+            if group.after <= state.epoch:
+                group.optimizer.finalize_variable_values(list(group.variables))
         told = {
-            "loss": state.loss / len(train),
-            "accuracy": state.right / len(train),
-            "val_loss": loss / len(validation),
-            "val_accuracy": right / len(validation),
+            "loss": state.loss / state.seen,
+            "accuracy": state.right / state.seen,
+            "gradient_norm": state.norms / state.step,
+            "learning_rate": state.rate,
         }
+        seen = state.seen
+        state.epoch, state.step, state.seen, state.waited = state.epoch + 1, 0, 0, state.waited + 1
+        state.loss = state.right = state.norms = 0.0
+        measured, scores = self.judge(state, validation, batch_size)
+        told |= measured
         for name, value in told.items():
             state.history.setdefault(name, []).append(value)
-        state.waited += 1
-        if told["val_loss"] < state.best:
-            state.best, state.waited = told["val_loss"], 0
-            self._best = self._network.get_weights()
+        ended = Epoch(
+            number=state.epoch, told=told, per_second=seen / max(seconds - state.before, 1e-9), best=not state.waited,
+            network=self._network, scores=scores, labels=validation.labels,
+        )  # fmt: skip
+        state.before = seconds
+        for watch in self._watches:
+            watch.epoch(ended)
         for variable, weight in zip(self._network.trainable_variables, raw, strict=True):
             variable.assign(weight)
-        state.epoch, state.step, state.loss, state.right = state.epoch + 1, 0, 0.0, 0
-        state.finished = state.epoch >= plan.epochs or state.waited >= plan.patience
+        if plan.falls_on_plateau and state.waited:
+            state.factor *= PLATEAU_FACTOR
+        over = state.epoch >= plan.epochs or state.seconds >= plan.seconds
+        state.finished = over or state.waited >= plan.patience
+
+    def judge(self, state: _State, validation: Examples, batch_size: int) -> tuple[dict[str, float], Scores]:
+        """Measure the network as it is, and keep its weights if it is the best so far; return the scores, too."""
+        scores = np.concatenate([self._scores(batch).numpy() for batch in validation.input_batches(batch_size)])
+        labels = validation.labels
+        calibrated = _log_loss(apply_temperature(scores, fit_temperature(scores, labels)), labels)
+        if calibrated < state.best:
+            state.best, state.best_epoch, state.waited = calibrated, state.epoch, 0
+            self._best = self._network.get_weights()
+        told = {
+            "val_loss": _log_loss(scores, labels),
+            "val_loss_calibrated": calibrated,
+            "val_accuracy": float((scores.argmax(axis=1) == labels).mean()),
+        }
+        return told, scores
 
     def take_best(self) -> None:
         if self._best:
@@ -167,58 +231,61 @@ class _Training:
             for name, variables in self._variables.items()
             for place, variable in enumerate(variables)
         }
-        return "state" in kept and shapes == {
-            name: array.shape for name, array in kept.items() if name.partition(".")[0] in self._variables
-        }
-
-    def _measured(self, examples: Examples, batch_size: int) -> _Sums:
-        sums = [
-            self._measure(*examples.batch(slice(start, start + batch_size)))
-            for start in range(0, len(examples), batch_size)
-        ]
-        return sum(float(loss) for loss, _ in sums), sum(int(right) for _, right in sums)
+        there = {name: array.shape for name, array in kept.items() if name.partition(".")[0] not in ("state", "best")}
+        return "state" in kept and shapes == there
 
 
-def _batches(train: Examples, plan: Plan, state: _State) -> Iterator[tuple[Array, Array, Array]]:
-    """Yield what is left of an epoch, whose order follows from the seed and its number."""
-    order = np.random.default_rng([plan.seed, state.epoch]).permutation(len(train))
-    for start in range(state.step * plan.batch_size, len(train), plan.batch_size):
-        yield train.batch(order[start : start + plan.batch_size])
+def _log_loss(scores: Scores, labels: NDArray[np.int64]) -> float:
+    of_truth = scores[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(of_truth, _TINY)).mean())
 
 
-def _compiled(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Sequence[Callable[..., Any]]:
-    """Return a step of training, and the measuring of a batch; each gives the sum of the losses and the right answers.
+def _compiled_step(network: keras.Model, groups: Sequence[Group], loss: Loss) -> Callable[..., Any]:
+    """Return a step of training: the sum of the losses, that of the right answers, and the norm of all gradients.
 
     Not by XLA, which is several times slower than TensorFlow's own kernels on a CPU.
     """
-    import keras
     import tensorflow as tf
 
-    def sums(labels: Any, weights: Any, scores: Any) -> tuple[Any, Any]:
-        losses = keras.losses.sparse_categorical_crossentropy(labels, scores) * weights
-        right = tf.equal(tf.argmax(scores, axis=-1), labels)
-        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.int64))
-
-    shapes = (network.input.shape, network.input.dtype), ((None,), "int64"), ((None,), "float32")
-    signature = [tf.TensorSpec(shape, dtype) for shape, dtype in shapes]
+    variables = [variable for group in groups for variable in group.variables]
 
     def step(inputs: Any, labels: Any, weights: Any) -> Any:
         with tf.GradientTape() as tape:
-            loss, right = sums(labels, weights, network(inputs, training=True))
-            mean = loss / tf.cast(tf.size(labels), loss.dtype) + sum(network.losses)
-        variables = network.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(mean, variables), variables, strict=True))
-        return loss, right
+            scores = network(_as_taken(network, inputs), training=True)
+            losses = loss(labels, scores) * weights
+            mean = tf.reduce_mean(losses) + sum(network.losses)
+        gradients = tape.gradient(mean, variables)
+        norm = tf.linalg.global_norm(gradients)
+        each = iter(gradients)
+        for group in groups:
+            group.optimizer.apply([next(each) for _ in group.variables], list(group.variables))
+        truth = labels if labels.shape.rank == 1 else tf.argmax(labels, axis=-1)
+        right = tf.equal(tf.argmax(scores, axis=-1), truth)
+        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32)), norm
 
-    def measure(inputs: Any, labels: Any, weights: Any) -> Any:
-        return sums(labels, weights, network(inputs, training=False))
-
-    return [tf.function(function, input_signature=signature, jit_compile=False) for function in (step, measure)]
+    compiled: Callable[..., Any] = tf.function(step, jit_compile=False, reduce_retracing=True)
+    return compiled
 
 
-def _no_number(state: _State, steps: int, optimizer: keras.optimizers.Optimizer) -> str:
-    rate = float(optimizer.learning_rate.value.numpy())
+def _compiled_scores(network: keras.Model) -> Callable[..., Any]:
+    import tensorflow as tf
+
+    def scores(inputs: Any) -> Any:
+        return network(_as_taken(network, inputs), training=False)
+
+    compiled: Callable[..., Any] = tf.function(scores, jit_compile=False, reduce_retracing=True)
+    return compiled
+
+
+def _as_taken(network: keras.Model, inputs: Any) -> Any:
+    """Bytes go to the device as they are, a quarter of what floats would be."""
+    import tensorflow as tf
+
+    return tf.cast(inputs, network.input.dtype)
+
+
+def _no_number(state: _State, steps: int) -> str:
     return (
-        f"The loss is no number any more in epoch {state.epoch + 1}, step {state.step + 1} of {steps}: with a learning "
-        f"rate of {rate:g} the weights leapt away. Try --set training.learning_rate={rate / 10:g}"
+        f"The loss is no number any more in epoch {state.epoch + 1}, step {state.step} of {steps}: with a learning "
+        f"rate of {state.rate:g} the weights leapt away. Try --set training.learning_rate={state.rate / 10:g}"
     )

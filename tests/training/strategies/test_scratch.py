@@ -70,11 +70,14 @@ def test_the_saved_model_answers_as_the_scores_say_with_the_temperature_in_it(
     assert (tmp_path / "model.keras").stat().st_size < 1.3 * weights + 100_000  # no state of the optimiser
 
 
-def test_the_weights_are_those_of_the_epoch_with_the_lowest_validation_loss(trained: Trained, reviews: Dataset) -> None:
-    losses = trained.history["val_loss"]
+def test_the_weights_are_those_of_the_epoch_whose_calibrated_answers_are_best(
+    trained: Trained, reviews: Dataset
+) -> None:
+    losses = trained.history["val_loss_calibrated"]
     assert trained.chosen == {"epoch": int(np.argmin(losses)) + 1, "epochs_trained": len(losses)}
     truth = np.array([reviews.label_index[one.label] for one in reviews.by_split("validation")])
-    of_truth = trained.validation_scores[np.arange(len(truth)), truth]
+    calibrated = apply_temperature(trained.validation_scores, trained.temperature)
+    of_truth = calibrated[np.arange(len(truth)), truth]
     assert -np.log(of_truth).mean() == pytest.approx(min(losses), rel=1e-3)
 
 

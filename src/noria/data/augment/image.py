@@ -33,7 +33,8 @@ class Settings(BaseModel):
 
     views: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = Field(
         "auto",
-        description="varied views of each training picture; auto: 4 of a few hundred, fewer of many, 0 of thousands",
+        description="varied views of each training picture; auto: 4 of a few hundred, fewer of many, 0 of thousands; a "
+        "network that is trained sees a new one in every epoch, unless this is 0",
     )
     horizontal_flip: bool = Field(True, description="mirror left and right, half of the time")
     vertical_flip: bool = Field(False, description="mirror top and bottom, half of the time")
@@ -74,6 +75,11 @@ def number_of_views(settings: Settings, num_examples: int) -> int:
     Measured with `bench/views.py`: with 10 to 30 pictures a label they raise accuracy, with hundreds no longer.
     """
     return min(MOST_VIEWS, AUTO_BUDGET // max(1, num_examples)) if settings.views == "auto" else settings.views
+
+
+def varies(settings: Settings) -> bool:
+    """Return whether a network that is trained sees another view in every epoch."""
+    return settings.views != 0
 
 
 def vary(array: NDArray[np.uint8], settings: Settings, key: str) -> NDArray[np.uint8]:

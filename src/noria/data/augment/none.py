@@ -20,6 +20,11 @@ def number_of_views(settings: Settings, num_examples: int) -> int:
     return 0
 
 
+def varies(settings: Settings) -> bool:
+    """Return False."""
+    return False
+
+
 def vary(array: Any, settings: Settings, key: str) -> Any:
     """Return the array as it is."""
     return array

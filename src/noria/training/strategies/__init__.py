@@ -1,4 +1,6 @@
 """Shelf: a member offers `train(job, *, store, progress) -> Trained`.
 
+It may offer `DEFAULTS`: the `[training]` settings that suit it, where neither the user nor the model's card has others.
+
 A member does not import Keras with itself, but in `train`: what needs no Keras can be done while TensorFlow is loaded.
 """

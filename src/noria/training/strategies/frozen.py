@@ -16,12 +16,12 @@ from noria import models
 from noria.artifacts.store import Store, cache_folder
 from noria.contracts import Progress, Split
 from noria.data.features import Extractor, Wanted, compute_features
-from noria.errors import ConfigError
 from noria.evaluation.calibration import fit_temperature
 from noria.inference.runtimes import litert
 from noria.quiet import tensorflow_beside
 from noria.training.clock import Clock
 from noria.training.engine_file import Engine, converted_engine, feature_space, written_engine
+from noria.training.feeds.image import image_size
 from noria.training.job import Job, Trained
 
 if TYPE_CHECKING:
@@ -67,13 +67,13 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
 
 def _backbone(job: Job) -> keras.Model:
     build = models.find(job.model.name).build_backbone
-    return build(job.model.name, image_size=_image_size(job), weights=job.model.weights)
+    return build(job.model.name, image_size=image_size(job), weights=job.model.weights)
 
 
 def _engine(job: Job, keras_side: Callable[[], keras.Model]) -> Engine:
     """Return what computes the features; where the family cannot write it, Keras' model is waited for and converted."""
     name, folder = job.model.name, cache_folder() / ENGINES
-    engine = written_engine(name, folder, image_size=_image_size(job), weights=job.model.weights)
+    engine = written_engine(name, folder, image_size=image_size(job), weights=job.model.weights)
     return engine or converted_engine(keras_side(), folder)
 
 
@@ -125,19 +125,11 @@ def _assemble(backbone: keras.Model, head: Head, temperature: float) -> keras.Mo
     return model
 
 
-def _image_size(job: Job) -> int:
-    settings = job.input.model_dump()
-    height, width = int(settings["height"]), int(settings["width"])
-    if height != width:
-        raise ConfigError(f"input.height is {height} and input.width {width}; {job.model.name} takes square pictures.")
-    return height
-
-
 def _card(job: Job, backbone: keras.Model) -> dict[str, Any]:
     card = models.find(job.model.name).card(job.model.name)
     return {
         "name": card.name,
-        "image_size": _image_size(job),
+        "image_size": image_size(job),
         "parameters": int(backbone.count_params()),
         "weights": job.model.weights,
         "licence": card.licence,

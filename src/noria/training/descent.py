@@ -1,0 +1,112 @@
+"""What the strategies that train a whole network share: from the settings to a finished, calibrated model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria import models, plugins
+from noria.contracts import Progress
+from noria.evaluation.calibration import fit_temperature
+from noria.training.checkpoint import Checkpoint
+from noria.training.clock import Clock
+from noria.training.feed import Examples, Feed
+from noria.training.job import Job, Trained
+from noria.training.loss import Loss
+from noria.training.network import Group, Plan, fit
+from noria.training.schedules import FALLING, Shape, schedule
+from noria.training.watch import Lines
+
+if TYPE_CHECKING:
+    import keras
+
+FEEDS = "noria.training.feeds"
+PATIENCE = 3  # epochs, where the settings leave it open
+SCORED_AT_ONCE = 128
+LEFT = 0.1  # of the time that there is when the training begins, for scores, model and report
+
+
+def open_feed(job: Job, *, clock: Clock, progress: Progress) -> Feed:
+    """Return the dataset of a job as its model takes it.
+
+    Raises:
+        ConfigError: the model takes other inputs than the job's settings make.
+        DataError: an example changed while training.
+    """
+    module = plugins.load(FEEDS, models.card(job.model.name).input)
+    feed: Feed = module.feed(job, clock=clock, progress=progress)
+    return feed
+
+
+def train_network(
+    job: Job,
+    feed: Feed,
+    model: keras.Model,
+    groups: Sequence[Group],
+    *,
+    clock: Clock,
+    progress: Progress,
+    card: dict[str, Any],
+    first_counts: bool = False,
+) -> Trained:
+    """Train a network whose last layer, "scores", gives probabilities; return its best epoch, calibrated.
+
+    Args:
+        card: what the run says about the model.
+        first_counts: whether the network as it is given may be the best.
+    """
+    with clock.stage("fit"):
+        history, best = fit(
+            model, groups, feed.train, feed.held_out["validation"], _plan(job),
+            checkpoint=Checkpoint(job.unfinished, progress), progress=progress, watches=[Lines(progress)],
+            first_counts=first_counts,
+        )  # fmt: skip
+        with progress.track("scores") as advance:
+            validation, test = (_scores(model, feed.held_out[split], advance) for split in ("validation", "test"))
+    temperature = fit_temperature(validation, feed.held_out["validation"].labels)
+    divide_logits(model, temperature)
+    return Trained(
+        model=model,
+        temperature=temperature,
+        validation_scores=validation,
+        test_scores=test,
+        history=history,
+        candidates=[],
+        chosen={"epoch": best, "epochs_trained": len(history["val_loss"])},
+        card=card,
+        features={"width": feed.width, "computed": len(job.dataset.examples), "from_cache": 0},
+        seconds=clock.seconds,
+        input_files=feed.input_files,
+    )
+
+
+def divide_logits(model: keras.Model, temperature: float) -> None:
+    """Put the temperature into the last layer's weights, so that no server can forget it."""
+    layer = model.get_layer("scores")
+    layer.set_weights([weight / temperature for weight in layer.get_weights()])
+
+
+def _plan(job: Job) -> Plan:
+    training = job.training
+    falls = training.schedule in FALLING
+    return Plan(
+        epochs=training.epochs,
+        patience=training.patience or (training.epochs if falls else PATIENCE),
+        rate=training.learning_rate,
+        schedule=schedule(training.schedule, Shape(training.warmup, training.final_rate)),
+        loss=Loss(training.label_smoothing, training.focal_gamma),
+        falls_on_plateau=training.schedule == "plateau",
+        seconds=max(1.0, (job.deadline - time.monotonic()) * (1 - LEFT)),
+    )
+
+
+def _scores(model: keras.Model, examples: Examples, advance: Callable[[int], None]) -> NDArray[np.float32]:
+    found = []
+    for batch in examples.input_batches(SCORED_AT_ONCE):
+        found.append(np.asarray(model.predict_on_batch(batch), np.float32))
+        advance(len(batch))
+    return np.concatenate(found)

@@ -345,11 +345,13 @@ def _same_run(path: Path, dataset: Dataset, config: Config) -> Run | None:
 
 def _train(dataset: Dataset, place: Path, config: Config, clock: Clock, progress: Progress, command: str) -> Run:
     from noria.artifacts.store import Store, cache_folder
+    from noria.training import board
     from noria.training.finish import write_run
 
     strategy = plugins.load(STRATEGIES, config.training.strategy)
     job, inputs = _job(dataset, config, time.monotonic() - clock.with_total()["total"])
     with folder_being_written(place) as folder, Store(cache_folder() / "features.sqlite") as store:
+        board.link(folder, job)
         trained = strategy.train(job, store=store, progress=progress)
         if store.trouble:
             progress.note(store.trouble)

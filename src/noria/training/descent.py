@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from noria import models, plugins
 from noria.contracts import Progress
 from noria.evaluation.calibration import fit_temperature
+from noria.training.alarms import Alarms
+from noria.training.board import open_board
 from noria.training.checkpoint import Checkpoint
 from noria.training.clock import Clock
 from noria.training.feed import Examples, Feed
@@ -59,14 +61,19 @@ def train_network(
         card: what the run says about the model.
         first_counts: whether the network as it is given may be the best.
     """
+    names = [example.path for example in job.dataset.by_split("train")]
+    alarms = Alarms(job.dataset.labels, feed.train.examples.labels, job.training, progress)
+    board = open_board(job, feed.held_out["validation"], progress)
     with clock.stage("fit"):
         history, best = fit(
             model, groups, feed.train, feed.held_out["validation"], _plan(job),
-            checkpoint=Checkpoint(job.unfinished, progress), progress=progress, watches=[Lines(progress)],
-            first_counts=first_counts,
+            checkpoint=Checkpoint(job.unfinished, progress), progress=progress,
+            watches=[Lines(progress), alarms, *board], first_counts=first_counts, names=names,
         )  # fmt: skip
         with progress.track("scores") as advance:
             validation, test = (_scores(model, feed.held_out[split], advance) for split in ("validation", "test"))
+        for each in board:
+            each.finish(model)
     temperature = fit_temperature(validation, feed.held_out["validation"].labels)
     divide_logits(model, temperature)
     return Trained(
@@ -81,6 +88,7 @@ def train_network(
         features={"width": feed.width, "computed": len(job.dataset.examples), "from_cache": 0},
         seconds=clock.seconds,
         input_files=feed.input_files,
+        alarms=alarms.raised,
     )
 
 

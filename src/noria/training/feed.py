@@ -77,13 +77,20 @@ class Training:
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from `start` on, the whole set in an order of its own."""
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.examples))
+        order = self._order(epoch)
 
         def made(step: int) -> Batch:
             places = order[step * self.batch_size : (step + 1) * self.batch_size]
             return self.vary(self.examples.batch(places), places, (epoch, step))
 
         return ordered_map(made, range(start, self.steps), threads=default_threads(), ahead=AHEAD)
+
+    def places(self, epoch: int, step: int) -> Indices:
+        """Return which examples a batch is made of."""
+        return self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+
+    def _order(self, epoch: int) -> Indices:
+        return np.random.default_rng([self.seed, epoch]).permutation(len(self.examples))
 
 
 @dataclass(frozen=True, slots=True)

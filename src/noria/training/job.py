@@ -58,3 +58,4 @@ class Trained:
     features: dict[str, int]  # width, computed, from_cache
     seconds: dict[str, float]
     input_files: dict[str, bytes] = field(default_factory=dict)  # what the input learnt, by file name
+    alarms: list[dict[str, Any]] = field(default_factory=list)  # each kind, epoch, message, remedy

@@ -25,7 +25,8 @@ from noria.training.checkpoint import Checkpoint
 from noria.training.feed import Examples, Training
 from noria.training.loss import Loss
 from noria.training.schedules import PLATEAU_FACTOR
-from noria.training.watch import Epoch, Watch
+from noria.training.trouble import where_no_number
+from noria.training.watch import Epoch, Start, Step, Watch
 
 if TYPE_CHECKING:
     import keras
@@ -68,6 +69,7 @@ class _State:
     loss: float = 0.0  # sum over the examples of this epoch
     right: float = 0.0
     norms: float = 0.0  # sum of the gradients', over the steps
+    squares: list[float] = field(default_factory=list)  # sum of the squared norms of each weight's gradient
     seen: int = 0
     rate: float = 0.0  # of the last step
     factor: float = 1.0  # of the learning rate, after plateaus
@@ -78,6 +80,7 @@ class _State:
     waited: int = 0  # epochs since
     finished: bool = False
     history: History = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)  # of the watches
 
 
 def fit(
@@ -91,12 +94,14 @@ def fit(
     progress: Progress,
     watches: Sequence[Watch] = (),
     first_counts: bool = False,
+    names: Sequence[str] = (),
 ) -> tuple[History, int]:
     """Train the network, leave it with the weights of its best epoch; return the curves, and the best epoch's number.
 
     Args:
-        watches: are told of each epoch.
+        watches: are told of each step and epoch.
         first_counts: whether the network as it is given is the best so far, as epoch 0.
+        names: of the examples to learn from, which an error can tell.
 
     Raises:
         ConfigError: the loss is no number any more.
@@ -107,6 +112,8 @@ def fit(
         progress.note(f"goes on with epoch {state.epoch + 1}, step {state.step + 1} of {train.steps}")
     elif first_counts:
         training.judge(state, validation, train.batch_size)
+    for watch in watches:
+        watch.begin(Start(network, state.epoch, state.epoch * train.steps + state.step, state.memory))
     total, begun = plan.epochs * train.steps, time.monotonic() - state.seconds
     with progress.track("training", total) as advance:
         advance(state.epoch * train.steps + state.step)
@@ -114,9 +121,11 @@ def fit(
             for batch in train.batches(state.epoch, state.step):
                 done = (state.epoch * train.steps + state.step) / total
                 state.rate = plan.rate * state.factor * plan.schedule(max(done, state.seconds / plan.seconds))
-                loss = training.step(batch, state)
+                loss = training.step(batch, state, train.steps)
                 if not math.isfinite(loss):
-                    raise ConfigError(_no_number(state, train.steps))
+                    places = train.places(state.epoch, state.step - 1)
+                    why = training.trouble(batch, [names[place] for place in places] if names else [])
+                    raise ConfigError(_no_number(state, train.steps, why))
                 state.seconds = time.monotonic() - begun
                 advance(1)
                 if checkpoint.due:
@@ -140,21 +149,41 @@ class _Training:
             f"optimizer{number}": group.optimizer.variables for number, group in enumerate(groups)
         }
         self._best: list[Array] = []
+        self._paths: list[str] = []  # of the weights that the last step trained
+        self._gradients: Sequence[Any] = ()  # of the last step
+        self._squares: Sequence[float] = ()  # their squared norms
+        self._squares_before: Sequence[float] = ()
         self._steps: dict[tuple[int, int], Callable[..., Any]] = {}  # by number of groups, and rank of the labels
         self._scores = _compiled_scores(network)
 
-    def step(self, batch: tuple[Array, ...], state: _State) -> float:
-        """Make one step, and return the sum of the losses."""
+    def step(self, batch: tuple[Array, ...], state: _State, steps: int) -> float:
+        """Make one step of an epoch of so many, and return the sum of the losses."""
         active = [group for group in self._groups if group.after <= state.epoch]
         for group in active:
             group.optimizer.learning_rate.assign(state.rate * group.share)
         kind = len(active), batch[1].ndim
         if kind not in self._steps:
             self._steps[kind] = _compiled_step(self._network, active, self._loss)
-        loss, right, norm = (float(told) for told in self._steps[kind](*batch))
+        self._gradients = ()  # or there would be two of each, meanwhile
+        *sums, squares, self._gradients = self._steps[kind](*batch)
+        loss, right, norm = (float(told) for told in sums)
+        self._paths = self._trained(state.epoch)
+        self._squares_before, self._squares = self._squares, squares.numpy().tolist()
+        state.squares = [a + b for a, b in zip(state.squares or [0.0] * len(self._squares), self._squares, strict=True)]
         state.loss, state.right, state.norms = state.loss + loss, state.right + right, state.norms + norm
         state.step, state.seen = state.step + 1, state.seen + len(batch[1])
+        made = Step(
+            epoch=state.epoch + 1, number=state.epoch * steps + state.step, inputs=batch[0],
+            loss=loss / len(batch[1]), learning_rate=state.rate, gradient_norm=norm,
+        )  # fmt: skip
+        for watch in self._watches:
+            watch.step(made)
         return loss
+
+    def trouble(self, batch: tuple[Array, ...], names: Sequence[str]) -> str:
+        """Say where in the network, and with which examples, the last step's loss stopped being a number."""
+        before = dict(zip(self._paths, self._squares_before, strict=False))
+        return where_no_number(self._network, self._loss, batch, names, before)
 
     def end_epoch(self, state: _State, validation: Examples, batch_size: int, plan: Plan, seconds: float) -> None:
         """Measure what the weights' averages do, keep them if they are the best, and go to the next epoch."""
@@ -168,16 +197,22 @@ class _Training:
             "gradient_norm": state.norms / state.step,
             "learning_rate": state.rate,
         }
-        seen = state.seen
+        before = state.epoch
+        seen, steps, squares = state.seen, state.step, state.squares
         state.epoch, state.step, state.seen, state.waited = state.epoch + 1, 0, 0, state.waited + 1
         state.loss = state.right = state.norms = 0.0
+        state.squares = []
         measured, scores = self.judge(state, validation, batch_size)
         told |= measured
         for name, value in told.items():
             state.history.setdefault(name, []).append(value)
         ended = Epoch(
-            number=state.epoch, told=told, per_second=seen / max(seconds - state.before, 1e-9), best=not state.waited,
+            number=state.epoch, told=told, history=state.history, best=not state.waited,
+            per_second=seen / max(seconds - state.before, 1e-9),
             network=self._network, scores=scores, labels=validation.labels,
+            norms={one: math.sqrt(square / steps) for one, square in zip(self._trained(before), squares, strict=True)},
+            gradients=dict(zip(self._paths, map(_dense, self._gradients), strict=True)),
+            memory=state.memory,
         )  # fmt: skip
         state.before = seconds
         for watch in self._watches:
@@ -203,6 +238,10 @@ class _Training:
             "val_accuracy": float((scores.argmax(axis=1) == labels).mean()),
         }
         return told, scores
+
+    def _trained(self, epoch: int) -> list[str]:
+        """The paths of the weights that are trained in an epoch, 0 being the first."""
+        return [variable.path for group in self._groups if group.after <= epoch for variable in group.variables]
 
     def take_best(self) -> None:
         if self._best:
@@ -241,8 +280,9 @@ def _log_loss(scores: Scores, labels: NDArray[np.int64]) -> float:
 
 
 def _compiled_step(network: keras.Model, groups: Sequence[Group], loss: Loss) -> Callable[..., Any]:
-    """Return a step of training: the sum of the losses, that of the right answers, and the norm of all gradients.
+    """Return a step of training: sum of the losses, of the right answers, norm of all gradients; their squares; they.
 
+    A loss that is no number leaves the weights as good as they were, so that one can look for where that began.
     Not by XLA, which is several times slower than TensorFlow's own kernels on a CPU.
     """
     import tensorflow as tf
@@ -255,16 +295,41 @@ def _compiled_step(network: keras.Model, groups: Sequence[Group], loss: Loss) ->
             losses = loss(labels, scores) * weights
             mean = tf.reduce_mean(losses) + sum(network.losses)
         gradients = tape.gradient(mean, variables)
-        norm = tf.linalg.global_norm(gradients)
-        each = iter(gradients)
+        squares = tf.stack([2 * tf.nn.l2_loss(_values(one)) for one in gradients])
+        total = tf.reduce_sum(losses)
+        sound = tf.cast(tf.math.is_finite(total), tf.float32)
+        each = iter([_unless(one, sound) for one in gradients])
         for group in groups:
             group.optimizer.apply([next(each) for _ in group.variables], list(group.variables))
         truth = labels if labels.shape.rank == 1 else tf.argmax(labels, axis=-1)
         right = tf.equal(tf.argmax(scores, axis=-1), truth)
-        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32)), norm
+        norm = tf.sqrt(tf.reduce_sum(squares))
+        return total, tf.reduce_sum(tf.cast(right, tf.float32)), norm, squares, gradients
 
     compiled: Callable[..., Any] = tf.function(step, jit_compile=False, reduce_retracing=True)
     return compiled
+
+
+def _values(gradient: Any) -> Any:
+    """The numbers of a gradient: of a table of words, those of the rows that the batch has."""
+    import tensorflow as tf
+
+    return gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+
+
+def _unless(gradient: Any, sound: Any) -> Any:
+    """The gradient times 1, to the bit what it is, or nothing but zeros."""
+    import tensorflow as tf
+
+    values = tf.math.multiply_no_nan(_values(gradient), sound)
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
+    return values
+
+
+def _dense(gradient: Any) -> Array:
+    found: Array = _values(gradient).numpy()
+    return found
 
 
 def _compiled_scores(network: keras.Model) -> Callable[..., Any]:
@@ -284,8 +349,8 @@ def _as_taken(network: keras.Model, inputs: Any) -> Any:
     return tf.cast(inputs, network.input.dtype)
 
 
-def _no_number(state: _State, steps: int) -> str:
+def _no_number(state: _State, steps: int, where: str) -> str:
     return (
-        f"The loss is no number any more in epoch {state.epoch + 1}, step {state.step} of {steps}: with a learning "
-        f"rate of {state.rate:g} the weights leapt away. Try --set training.learning_rate={state.rate / 10:g}"
+        f"The loss is no number any more in epoch {state.epoch + 1}, step {state.step} of {steps}, with a learning "
+        f"rate of {state.rate:g}. {where} Try --set training.learning_rate={state.rate / 10:g}"
     )

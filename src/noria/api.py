@@ -375,6 +375,7 @@ def _job(dataset: Dataset, config: Config, begun: float) -> tuple[Job, Any]:
     """Return the training of a dataset; `begun` is when the command was, as `time.monotonic` counts."""
     from noria.data.inspection import decoder
     from noria.training.job import Job
+    from noria.training.mixing import mixer
 
     row = plugins.load("noria.tasks", config.task)
     inputs = plugins.load("noria.inputs", row.INPUT)
@@ -391,6 +392,7 @@ def _job(dataset: Dataset, config: Config, begun: float) -> tuple[Job, Any]:
         vary_spec=f"{augment.RECIPE}:{config.augment.model_dump_json(exclude={'views'})}",
         views=augment.number_of_views(config.augment, dataset.counts()["train"]),
         varied=augment.varies(config.augment),
+        mix=mixer(config.augment, len(dataset.labels), config.seed),
         deadline=begun + config.training.minutes * 60 if config.training.minutes else math.inf,
         unfinished=_unfinished(dataset, config),
     )

@@ -81,7 +81,19 @@ def train_network(
         features={"width": feed.width, "computed": len(job.dataset.examples), "from_cache": 0},
         seconds=clock.seconds,
         input_files=feed.input_files,
+        contact_sheet=_contact_sheet(job, feed),
     )
+
+
+def _contact_sheet(job: Job, feed: Feed) -> bytes | None:
+    """Show the very tensors of the first step, where the input can be shown."""
+    module = plugins.load(FEEDS, models.card(job.model.name).input)
+    if not hasattr(module, "contact_sheet"):
+        return None
+    batches = feed.train.batches(0)
+    sheet: bytes = module.contact_sheet(next(batches)[0])
+    batches.close()
+    return sheet
 
 
 def divide_logits(model: keras.Model, temperature: float) -> None:

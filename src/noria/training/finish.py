@@ -150,6 +150,7 @@ def _report(
         config=config,
         model={**trained.card, "strategy": job.training.strategy, "features": trained.features["width"]},
         split_note=_split_note(dataset, inputs.NOUN[1]),
+        contact_sheet=trained.contact_sheet,
         attribution=reasons.of_example,
         speaking=reasons.speaking,
         preview=lambda name: _preview(dataset, examples[name], inputs) if name in examples else None,

@@ -18,6 +18,8 @@ from noria.training.settings import ModelSettings, TrainingSettings
 if TYPE_CHECKING:
     import keras
 
+    from noria.training.mixing import Mix
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -34,6 +36,7 @@ class Job:
     vary_spec: str  # everything that `vary` depends on beside picture and key
     views: int  # of each training picture, where features are computed once
     varied: bool = False  # whether a network sees another view of each training picture in every epoch
+    mix: Mix | None = None  # batches, while a network learns
     deadline: float = math.inf  # of the whole command, as `time.monotonic` counts
     unfinished: Path | None = None  # the folder of what a killed training goes on from
 
@@ -58,3 +61,4 @@ class Trained:
     features: dict[str, int]  # width, computed, from_cache
     seconds: dict[str, float]
     input_files: dict[str, bytes] = field(default_factory=dict)  # what the input learnt, by file name
+    contact_sheet: bytes | None = None  # JPEG of training pictures, as the network saw them

@@ -46,7 +46,7 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
     """
     clock = Clock()
     own = TrainingSettings(l2=job.training.l2, class_weights=job.training.class_weights)
-    head = frozen.train(replace(job, training=own), store=store, progress=progress)
+    head = frozen.train(replace(job, training=own, mix=None), store=store, progress=progress)
     clock.add(head.seconds)
     import keras
 

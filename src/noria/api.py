@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria import places, plugins
+from noria import choosing, places, plugins
 from noria.artifacts.bundle import MANIFEST as BUNDLE_MANIFEST
 from noria.artifacts.bundle import Bundle, open_bundle
 from noria.artifacts.files import folder_being_written
@@ -80,12 +80,12 @@ def train(
         MissingExtraError: TensorFlow is not installed.
     """
     from noria.quiet import require_tensorflow, tensorflow_beside
-    from noria.training import choosing, continuing
+    from noria.training import continuing
     from noria.training.clock import Clock
 
     progress = progress or Silent()
     places.refuse_finished(Path(data))
-    given, start = continuing.settings(config or load_config(data=Path(data)))
+    given, start = choosing.of_run(config or load_config(data=Path(data)))
     config = resolved(given)
     plugins.require(STRATEGIES, config.training.strategy)
     require_tensorflow()

@@ -7,66 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from noria import models
 from noria.artifacts.dataset import Dataset
-from noria.artifacts.run import Run, open_run
-from noria.config import Config, parse
+from noria.artifacts.run import Run
 from noria.contracts import Progress, Scored
-from noria.errors import ConfigError
 from noria.evaluation.intervals import wilson
 
 if TYPE_CHECKING:
     import keras
 
-TRAINABLE = ("finetune", "scratch")
 NEW_SPREAD = 0.01  # of a new label's weights
-
-
-def settings(config: Config) -> tuple[Config, Run | None]:
-    """Return the config with model and input of the run that it starts from, and the run; as it is where there is none.
-
-    Raises:
-        ArtifactError: there is no such run.
-        ConfigError: the run is of another task or model, or cannot be trained on.
-    """
-    if not config.model.start:
-        return config, None
-    run = open_run(Path(config.model.start))
-    facts = run.manifest
-    if facts.task != config.task:
-        raise ConfigError(
-            f"{run.path} is a run for {facts.task.replace('_', ' ')}, and this is data for "
-            f"{config.task.replace('_', ' ')}: a training goes on from a run of its own kind only."
-        )
-    old = parse({"task": facts.task, **{name: facts.config[name] for name in ("input", "model")}})
-    if "name" in config.model.model_fields_set and config.model.name != old.model.name:
-        raise ConfigError(
-            f"{run.path} is a run of {old.model.name}, and --model says {config.model.name}: leave it out, for a "
-            "training goes on with the model of its run."
-        )
-    differing = [
-        name for name in config.input.model_fields_set if getattr(config.input, name) != getattr(old.input, name, None)
-    ]
-    if differing:
-        raise ConfigError(f"input.{differing[0]} cannot be another one than in {run.path}. Leave it out.")
-    model = old.model.model_copy(update={"start": config.model.start})
-    strategy = config.training.strategy
-    if strategy == "auto":
-        strategy = (
-            "finetune" if hasattr(models.find(model.name), "build_backbone") else models.card(model.name).strategy
-        )
-    if strategy not in TRAINABLE:
-        raise ConfigError(
-            f"--from is for networks that are trained (--strategy {' or '.join(TRAINABLE)}), and this would be "
-            f"{strategy}, which starts anew in little time: train on the old and the new data together."
-        )
-    training = config.training.model_copy(update={"strategy": strategy})
-    return config.model_copy(update={"model": model, "input": old.input, "training": training}), run
 
 
 def with_labels_of(dataset: Dataset, run: Run, progress: Progress) -> Dataset:

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from noria import api
+from noria import api, choosing
 from noria.artifacts.dataset import Dataset
 from noria.config import load_config
 from noria.contracts import Silent
-from noria.training import choosing
 
 
 class Notes(Silent):

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -102,6 +103,21 @@ def served(bundle: Bundle, texts_bundle: Bundle, tmp_path_factory: pytest.TempPa
 def serving_process() -> Callable[..., Any]:
     """Start servers that outlive a test: `with serving_process(FOLDER, "photos=PATH") as server`."""
     return serving
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., Any]:
+    """Return what a condition gives as soon as it is true: `until(condition, seconds=60)`."""
+
+    def found(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if told := condition():
+                return told
+            time.sleep(0.02)
+        raise AssertionError(f"it did not become true within {seconds} s")
+
+    return found
 
 
 @pytest.fixture

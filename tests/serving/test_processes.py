@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,14 +21,6 @@ from noria.serving.processes import SOON
 
 TEXT = "房间很干净，服务也好"
 PLAIN = {"content-type": "text/plain"}
-
-
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"it did not become true within {seconds} s"
-        time.sleep(0.02)
 
 
 class Processes:
@@ -55,7 +48,7 @@ class Processes:
 
 
 @pytest.fixture
-def processes(tmp_path: Path) -> Iterator[Callable[..., Processes]]:
+def processes(tmp_path: Path, until: Callable[..., Any]) -> Iterator[Callable[..., Processes]]:
     begun: list[Processes] = []
 
     def begin(*models: str) -> Processes:
@@ -70,7 +63,7 @@ def processes(tmp_path: Path) -> Iterator[Callable[..., Processes]]:
 
 
 def test_a_worker_that_is_killed_is_replaced_and_the_port_stays(
-    texts_bundle: Bundle, processes: Callable[..., Processes]
+    texts_bundle: Bundle, processes: Callable[..., Processes], until: Callable[..., Any]
 ) -> None:
     server = processes(f"m={texts_bundle.path}")
     killed = server.children()[0]
@@ -81,7 +74,7 @@ def test_a_worker_that_is_killed_is_replaced_and_the_port_stays(
 
 
 def test_a_worker_that_cannot_be_started_again_takes_no_other_with_it(
-    texts_bundle: Bundle, tmp_path: Path, processes: Callable[..., Processes]
+    texts_bundle: Bundle, tmp_path: Path, processes: Callable[..., Processes], until: Callable[..., Any]
 ) -> None:
     copy, away = tmp_path / "bundle", tmp_path / "away"
     shutil.copytree(texts_bundle.path, copy)
@@ -104,7 +97,7 @@ def test_a_worker_that_cannot_be_started_again_takes_no_other_with_it(
 
 
 def test_a_worker_that_is_replaced_after_a_reload_serves_what_the_others_do(
-    texts_bundle: Bundle, tmp_path: Path, processes: Callable[..., Processes]
+    texts_bundle: Bundle, tmp_path: Path, processes: Callable[..., Processes], until: Callable[..., Any]
 ) -> None:
     one = f'[[models]]\nname = "m"\npath = "{texts_bundle.path}"\n'
     (tmp_path / "serve.toml").write_text(one, encoding="utf-8")

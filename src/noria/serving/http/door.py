@@ -241,7 +241,8 @@ class Routes:
         """Return what answers a request, and the named parts of its path.
 
         Raises:
-            HTTPException: there is no such address (404), or not with this verb (405).
+            HTTPException: there is no such address (404; below /v1/ it is 400, as TensorFlow Serving says), or not with
+                this verb (405).
         """
         allowed = []
         for route in self._routes:
@@ -252,7 +253,9 @@ class Routes:
                 allowed.append(route.verb)
         if allowed:
             raise HTTPException(405, f"{verb} is not answered here.", {"allow": ", ".join(sorted(set(allowed)))})
-        raise HTTPException(404, f"Malformed request: {verb} {path[:100]}")
+        if path.startswith("/v1/"):
+            raise HTTPException(400, f"Malformed request: {verb} {path[:100]}")
+        raise HTTPException(404, f"There is nothing at {path[:100]}.")
 
 
 def retry_after(error: BusyError | TooManyRequestsError) -> int:

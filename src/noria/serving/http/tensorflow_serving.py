@@ -147,5 +147,5 @@ def _tensor(spec: TensorSpec, name: str) -> dict[str, Any]:
     return {
         "dtype": spec.dtype,
         "tensor_shape": {"dim": sides, "unknown_rank": spec.shape is None},
-        "name": name,
+        "name": spec.tensor or name,
     }

@@ -106,7 +106,7 @@ def _describe(target: Any, signature: Signature) -> None:
 
 
 def _describe_tensor(target: Any, name: str, spec: TensorSpec) -> None:
-    target.name, target.dtype = name, DTYPES[spec.dtype][0]
+    target.name, target.dtype = spec.tensor or name, DTYPES[spec.dtype][0]
     target.tensor_shape.unknown_rank = spec.shape is None
     for side in spec.shape or ():
         target.tensor_shape.dim.add(size=-1 if side is None else side)

@@ -5,7 +5,7 @@ Loading one runs the graph that its author put in: serve only what you trust.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from noria.serving.tensors import CLASSIFY, DTYPES, PREDICT, REGRESS, Signature,
 FILE = "saved_model.pb"
 RUNTIME = "tensorflow"
 NOT_CALLED = "__saved_model_init_op"
+REFERENCE = 100  # more than the number of a type: a variable of TensorFlow 1 itself
+Call = Callable[[str, Tensors], dict[str, NDArray[Any]]]
 _NAMES = {number: name for name, (number, _) in DTYPES.items()}
 
 
@@ -62,11 +64,11 @@ class SavedModelServable:
 
         self._tf = tf
         try:
-            with native_output_hidden():
-                self._model = tf.saved_model.load(str(path))
             self.signatures = _signatures(path)
+            with native_output_hidden():
+                self._call = _loaded(tf, path, self.signatures)
         except (OSError, ValueError, KeyError, RuntimeError, tf.errors.OpError) as error:
-            raise ArtifactError(f"{path} cannot be loaded by TensorFlow: {str(error).splitlines()[0][:300]}") from None
+            raise ArtifactError(f"{path} cannot be loaded by TensorFlow: {_first_line(error)}") from None
         if not self.signatures:
             raise ArtifactError(f"{path} has no signature, so there is nothing to call.")
         self.card: Mapping[str, Any] = {
@@ -84,7 +86,7 @@ class SavedModelServable:
         return list(rows)
 
     def run(self, decoded: Sequence[Any]) -> list[dict[str, NDArray[Any]] | str]:
-        return [self._call(signature, inputs) for signature, inputs in decoded]
+        return [self._called(signature, inputs) for signature, inputs in decoded]
 
     def outputs(self, signature: str, outcomes: Sequence[Any]) -> Tensors:
         found: Tensors = outcomes[0]
@@ -103,19 +105,56 @@ class SavedModelServable:
     def self_test(self) -> None:
         """Do nothing: no answers of a model of anybody's are known."""
 
-    def _call(self, signature: str, inputs: Tensors) -> dict[str, NDArray[Any]] | str:
-        tf = self._tf
-        specs = self.signatures[signature].inputs
+    def _called(self, signature: str, inputs: Tensors) -> dict[str, NDArray[Any]] | str:
         try:
-            given = {name: tf.constant(array, _tf_dtype(tf, specs[name])) for name, array in inputs.items()}
-            found = self._model.signatures[signature](**given)
-            return {name: found[name].numpy() for name in self.signatures[signature].outputs}
-        except (tf.errors.OpError, ValueError, TypeError) as error:
-            return f"the model refuses it: {str(error).splitlines()[0][:300]}"
+            return self._call(signature, inputs)
+        except (self._tf.errors.OpError, ValueError, TypeError) as error:
+            return f"the model refuses it: {_first_line(error)}"
 
 
-def _tf_dtype(tf: Any, spec: TensorSpec) -> Any:
-    return tf.dtypes.as_dtype(DTYPES[spec.dtype][0])
+def _loaded(tf: Any, path: Path, signatures: Mapping[str, Signature]) -> Call:
+    """Return what calls a signature of a SavedModel: as a function, or where that cannot be, in a session."""
+    try:
+        return _as_functions(tf, path, signatures)
+    except (ValueError, KeyError, NotImplementedError, tf.errors.InvalidArgumentError):
+        try:
+            # Graphs of TensorFlow 1 with variables of its own kind, as in TensorFlow Serving's `saved_model_counter`.
+            return _in_session(tf, path, signatures)
+        except (OSError, ValueError, KeyError, RuntimeError, tf.errors.OpError):
+            pass  # the first error says more
+        raise
+
+
+def _as_functions(tf: Any, path: Path, signatures: Mapping[str, Signature]) -> Call:
+    model = tf.saved_model.load(str(path))
+    functions = {name: model.signatures[name] for name in signatures}
+
+    def call(signature: str, inputs: Tensors) -> dict[str, NDArray[Any]]:
+        specs = signatures[signature]
+        types = {name: tf.dtypes.as_dtype(DTYPES[spec.dtype][0]) for name, spec in specs.inputs.items()}
+        given = {name: tf.constant(array, types[name]) for name, array in inputs.items()}
+        found = functions[signature](**given)
+        return {name: found[name].numpy() for name in specs.outputs}
+
+    call.model = model  # type: ignore[attr-defined]  # its functions do not keep it
+    return call
+
+
+def _in_session(tf: Any, path: Path, signatures: Mapping[str, Signature]) -> Call:
+    session = tf.compat.v1.Session(graph=tf.Graph())
+    tf.compat.v1.saved_model.load(session, ["serve"], str(path))
+
+    def call(signature: str, inputs: Tensors) -> dict[str, NDArray[Any]]:
+        specs = signatures[signature]
+        given = {specs.inputs[name].tensor: array for name, array in inputs.items()}
+        found = session.run({name: spec.tensor for name, spec in specs.outputs.items()}, given)
+        return {name: np.asarray(value) for name, value in found.items()}
+
+    return call
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
 def _signatures(path: Path) -> dict[str, Signature]:
@@ -132,6 +171,7 @@ def _signatures(path: Path) -> dict[str, Signature]:
             {key: _spec(tensor) for key, tensor in signature.inputs.items()},
             {key: _spec(tensor) for key, tensor in signature.outputs.items()},
             signature.method_name if signature.method_name in (CLASSIFY, REGRESS) else PREDICT,
+            any_shape=True,  # TensorFlow Serving takes [1.0, 2.0] for (-1, 1), as its documentation does
         )
         for name, signature in serving[0].signature_def.items()
         if name != NOT_CALLED and signature.outputs
@@ -139,9 +179,9 @@ def _signatures(path: Path) -> dict[str, Signature]:
 
 
 def _spec(tensor: Any) -> TensorSpec:
-    if tensor.dtype not in _NAMES:
+    dtype = tensor.dtype - REFERENCE if tensor.dtype > REFERENCE else tensor.dtype
+    if dtype not in _NAMES:
         raise ArtifactError(f"a signature has a tensor of type {tensor.dtype}, which is not served")
     shape = tensor.tensor_shape
-    if shape.unknown_rank:
-        return TensorSpec(_NAMES[tensor.dtype], None)
-    return TensorSpec(_NAMES[tensor.dtype], tuple(side.size if side.size >= 0 else None for side in shape.dim))
+    sides = None if shape.unknown_rank else tuple(side.size if side.size >= 0 else None for side in shape.dim)
+    return TensorSpec(_NAMES[dtype], sides, tensor.name)

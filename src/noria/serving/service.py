@@ -116,7 +116,7 @@ class Service:
             ValidationError: a value is impossible.
         """
         known = self.models.get(name)
-        ours = known.settings.model_dump(include={"runtime", "threshold"}) if known else self._each_model
+        ours = known.settings.model_dump(include={"runtime", "threshold", "rows"}) if known else self._each_model
         return ModelSettings.model_validate({**ours, "name": name, "path": path, "keep": keep, "versions": versions})
 
     @property
@@ -311,6 +311,7 @@ class Service:
         async with self._picked(spec) as version:
             servable, _ = require_loaded(version)
             name = spec.signature or _first_of(servable, method)
+            _require_called_here(servable, name)
             found = servable.signatures.get(name)
             if found is None or found.method != method:
                 raise RequestError(f"Expected a signature of the method {method}; {name!r} is none.")
@@ -320,8 +321,8 @@ class Service:
 
     async def _run(self, model: str, version: Version, rows: list[Row], deadline: float) -> list[Outcome]:
         """Queue rows, wait for their outcomes and count what happened."""
-        if len(rows) > self.config.limits.rows:
-            raise TooLargeError(f"{len(rows):,} inputs in one request, at most {self.config.limits.rows:,} are taken.")
+        if len(rows) > (most := self.model(model).most_rows):
+            raise TooLargeError(f"{len(rows):,} inputs in one request, at most {most:,} are taken.")
         servable, batcher = require_loaded(version)
         job = batcher.submit(rows, deadline)
         try:
@@ -394,7 +395,13 @@ def _signature(servable: Servable, spec: Spec) -> tuple[str, Signature]:
     name = spec.signature or DEFAULT_SIGNATURE
     if found := servable.signatures.get(name):
         return name, found
+    _require_called_here(servable, name)
     raise RequestError(f"There is no signature {name!r}. Signatures: {', '.join(sorted(servable.signatures))}.")
+
+
+def _require_called_here(servable: Servable, signature: str) -> None:
+    if why := servable.refused.get(signature):
+        raise RequestError(f"The signature {signature!r} is not served: {why}.")
 
 
 def _first_of(servable: Servable, method: str) -> str:

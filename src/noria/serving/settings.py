@@ -33,6 +33,7 @@ class ModelSettings(Section):
     threshold: float = Field(0.0, ge=0, le=1, description="an answer of lower confidence is marked as not sure")
     keep: int = Field(1, ge=1, le=64, description="how many of the latest versions are served at once")
     versions: tuple[int, ...] = Field((), description="serve exactly these versions")
+    rows: int | None = Field(None, ge=1, description="in one request of it; by default as `limits.rows`")
 
     @field_validator("name")
     @classmethod

@@ -49,7 +49,7 @@ class ServedModel:
         self.routing = routing.Routing()  # in force
         self._told = routing.Routing()  # as it was last read; what it names may not be loaded yet
         self._server = server
-        self._limits = limits
+        self._limits = limits.model_copy(update={"rows": settings.rows or limits.rows})
         self._workers = workers
         self._journal = journal
         self._loaded: dict[int, Version] = {}
@@ -79,6 +79,11 @@ class ServedModel:
             return found
         known = ", ".join(map(str, sorted(self._loaded))) or "none"
         raise NotServedError(f"Version {number} of {self.settings.name!r} is not loaded. Loaded: {known}.")
+
+    @property
+    def most_rows(self) -> int:
+        """How many rows a request may have."""
+        return self._limits.rows
 
     def shadow(self) -> Version | None:
         """Return the version that is asked beside the one that answers, where there is one."""
@@ -188,6 +193,8 @@ class ServedModel:
             self._loaded[number] = version
             seconds = round(monotonic() - started, 3)
             self._journal("loaded", model=self.settings.name, version=number, runtime=servable.runtime, seconds=seconds)
+            for name, why in servable.refused.items():
+                self._journal("signature refused", model=self.settings.name, version=number, signature=name, error=why)
         finally:
             self._loading = None
 

@@ -25,7 +25,7 @@ from noria.artifacts.bundle import Bundle
 from noria.errors import RequestError, TooLargeError
 from noria.serving import protos
 from noria.serving.protos import message
-from noria.serving.rpc.tensors import to_array, to_arrays, to_tensor
+from noria.serving.protos.tensors import to_array, to_arrays, to_tensor
 
 PROJECT = Path(__file__).resolve().parents[3]
 

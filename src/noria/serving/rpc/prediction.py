@@ -7,8 +7,8 @@ from typing import Any
 
 from noria.errors import RequestError
 from noria.serving.protos import examples_of, message
+from noria.serving.protos.tensors import to_arrays, to_tensor
 from noria.serving.rpc.door import Call, Method, spec_of
-from noria.serving.rpc.tensors import to_arrays, to_tensor
 from noria.serving.tensors import DTYPES, Signature, TensorSpec, require_names
 
 SIGNATURES = "signature_def"

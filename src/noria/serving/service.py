@@ -18,6 +18,7 @@ from noria.ordered import default_threads
 from noria.serving import servables
 from noria.serving.batcher import Job
 from noria.serving.contracts import Example, Outcome, Row, Servable
+from noria.serving.guards.budget import Budget
 from noria.serving.routing import numbered
 from noria.serving.servables.bundle import BundleServable, Explain
 from noria.serving.settings import ModelSettings, ServeConfig
@@ -63,6 +64,7 @@ class Service:
         """
         self.config = config
         self.metrics = Metrics()
+        self.budget = Budget(config.limits.queue_bytes)  # of all protocols together
         self.log = log
         self.journal = journal.write
         self.tracing = Tracing(config.traces, log) if config.traces.endpoint else None

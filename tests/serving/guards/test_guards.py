@@ -52,13 +52,15 @@ def test_a_key_is_good_for_its_scopes_and_models() -> None:
     key, sha256 = new_key()
     guard = Guard([Key(name="a", sha256=sha256, scopes=("predict",), models=("m",))], Rate())
     assert hash_of(key) == sha256
-    assert guard.admit(key, "1.2.3.4", scope="predict", model="m") == "a"
+    visitor = guard.admit(key, "1.2.3.4", scope="predict")
+    visitor.require_model("m")
+    assert visitor.name == "a"
     with pytest.raises(ForbiddenError):
         guard.admit(key, "1.2.3.4", scope="reload")
     with pytest.raises(ForbiddenError):
-        guard.admit(key, "1.2.3.4", scope="predict", model="other")
+        visitor.require_model("other")
     with pytest.raises(UnauthenticatedError):
-        guard.admit(None, "1.2.3.4", scope="predict", model="m")
+        guard.admit(None, "1.2.3.4", scope="predict")
 
 
 def test_a_rate_allows_a_burst_and_then_its_pace(monkeypatch: pytest.MonkeyPatch) -> None:

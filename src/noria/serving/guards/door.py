@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from noria.errors import ForbiddenError, UnauthenticatedError
 from noria.serving.guards.rates import Rates
@@ -27,6 +28,23 @@ def hash_of(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who was let in."""
+
+    name: str | None = None  # of the key, for the log
+    models: tuple[str, ...] = ()  # only for these; empty: for all
+
+    def require_model(self, name: str) -> None:
+        """Refuse a model that the key is not for; a request that names none asks for no model.
+
+        Raises:
+            ForbiddenError: it is not among those of the key.
+        """
+        if name and self.models and name not in self.models:
+            raise ForbiddenError(f"This API key is not good for the model {name!r}.")
+
+
 class Guard:
     """Keys and rates of one server. Without any key everybody may do everything."""
 
@@ -34,8 +52,8 @@ class Guard:
         self._keys = {key.sha256: (key, Rates(key.rate)) for key in keys}
         self._by_address = Rates(rate)
 
-    def admit(self, key: str | None, address: str, *, scope: Scope, model: str | None = None) -> str | None:
-        """Let a request in; return the name of its key, for the log.
+    def admit(self, key: str | None, address: str, *, scope: Scope) -> Visitor:
+        """Let a request in; return whose it is.
 
         Raises:
             UnauthenticatedError: a key is needed, and there is none or one that is not known.
@@ -44,7 +62,7 @@ class Guard:
         """
         self._by_address.take(address)
         if not self._keys:
-            return None
+            return Visitor()
         if not key:
             raise UnauthenticatedError("An API key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key`.")
         # Looked up by its hash, so the time it takes tells nothing about the keys that there are.
@@ -54,9 +72,7 @@ class Guard:
         rates.take(known.name)
         if scope not in known.scopes:
             raise ForbiddenError(f"This API key is not good for {scope!r}, only for {', '.join(known.scopes)}.")
-        if model is not None and known.models and model not in known.models:
-            raise ForbiddenError(f"This API key is not good for the model {model!r}.")
-        return known.name
+        return Visitor(known.name, known.models)
 
 
 def key_in(authorization: str | None, x_api_key: str | None) -> str | None:

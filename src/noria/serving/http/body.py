@@ -10,32 +10,11 @@ from typing import Any
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
-from noria.errors import BusyError, RequestError, SlowRequestError, TooLargeError
+from noria.errors import RequestError, SlowRequestError, TooLargeError
+from noria.serving.guards.budget import Budget
 from noria.serving.settings import Limits
 
 _TOKENS = (b"NaN", b"Infinity")  # which TensorFlow Serving takes as numbers, and JSON does not know
-
-
-class Budget:
-    """Bytes of requests that are in memory, all together."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._used = 0
-
-    def take(self, count: int) -> None:
-        """Reserve bytes.
-
-        Raises:
-            BusyError: too much is in memory.
-        """
-        if self._used + count > self._limit:
-            raise BusyError("The requests under way fill the memory that they may have. Try again later.", 0.5)
-        self._used += count
-
-    def give_back(self, count: int) -> None:
-        """Release bytes."""
-        self._used -= count
 
 
 async def read_body(request: Request, limits: Limits, budget: Budget) -> bytes:
@@ -129,4 +108,4 @@ def _too_large(limits: Limits) -> TooLargeError:
     return TooLargeError(f"The request is larger than {limits.body_bytes:,} bytes.")
 
 
-__all__ = ["Budget", "ClientDisconnect", "parse_json", "read_body"]
+__all__ = ["ClientDisconnect", "parse_json", "read_body"]

@@ -21,8 +21,9 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from noria.errors import BusyError, NoriaError, RequestError, SlowRequestError, TooLargeError, TooManyRequestsError
+from noria.serving.guards.budget import Budget
 from noria.serving.guards.door import Guard, key_in
-from noria.serving.http.body import Budget, read_body
+from noria.serving.http.body import read_body
 from noria.serving.service import Service
 from noria.serving.settings import Scope as KeyScope
 from noria.serving.tracing import Stage, keep_stages
@@ -100,7 +101,7 @@ class Door:
         self._service = service
         self._guard = guard
         self._routes = routes
-        self._budget = Budget(service.config.limits.queue_bytes)
+        self._budget = service.budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -138,7 +139,9 @@ class Door:
         client = visit.request.client
         key = key_in(headers.get("authorization"), headers.get("x-api-key"))
         address = client.host if client else ""
-        visit.key = self._guard.admit(key, address, scope=key_scope, model=visit.model or None)
+        visitor = self._guard.admit(key, address, scope=key_scope)
+        visit.key = visitor.name
+        visitor.require_model(visit.model)
 
     def _refusal(self, visit: Visit, error: Exception) -> Response:
         """Return the answer that an error is, as TensorFlow Serving words it."""

@@ -12,25 +12,13 @@ from uuid import uuid4
 
 import grpc
 
-from noria.errors import BusyError, NoriaError, TooManyRequestsError
-from noria.serving.guards.door import Guard, key_in
+from noria.errors import BusyError, ForbiddenError, NoriaError, TooManyRequestsError
+from noria.serving.guards.door import Guard, Visitor, key_in
 from noria.serving.protos import message
+from noria.serving.rpc.arrivals import Arrivals, status_of
 from noria.serving.service import Service, Spec
 from noria.serving.settings import Scope
 from noria.serving.tracing import Stage, keep_stages
-
-CODES = {
-    400: grpc.StatusCode.INVALID_ARGUMENT,
-    401: grpc.StatusCode.UNAUTHENTICATED,
-    403: grpc.StatusCode.PERMISSION_DENIED,
-    404: grpc.StatusCode.NOT_FOUND,
-    408: grpc.StatusCode.DEADLINE_EXCEEDED,
-    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    422: grpc.StatusCode.INVALID_ARGUMENT,
-    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    503: grpc.StatusCode.UNAVAILABLE,
-    504: grpc.StatusCode.DEADLINE_EXCEEDED,
-}
 
 
 @dataclass(eq=False, slots=True)
@@ -38,7 +26,7 @@ class Call:
     """One call on its way through the door."""
 
     service: Service
-    deadline: float
+    deadline: float = 0.0  # known once the message is there
     version: int = 0
     started: float = field(default_factory=monotonic)
     stages: list[Stage] = field(default_factory=list)
@@ -54,23 +42,30 @@ class Method:
     scope: Scope
 
 
-def handler(service: Service, guard: Guard, name: str, method: Method) -> Any:
-    """Return the handler of a method, as gRPC wants it."""
+def handler(service: Service, guard: Guard, arrivals: Arrivals, name: str, method: Method) -> Any:
+    """Return the handler of a method, as gRPC wants it: one message in, one out."""
     requests = message(f"tensorflow.serving.{method.request}")
 
-    async def answer(data: bytes, context: Any) -> bytes:
-        call = Call(service, monotonic() + _seconds(service, context))
+    async def answer(_: Any, context: Any) -> bytes:
+        call = Call(service)
         if service.tracing:
             call.stages = keep_stages()
-        model, key, code = "", None, grpc.StatusCode.OK
+        data, model, key, code = b"", "", None, grpc.StatusCode.OK
         try:
-            request = _parsed(requests, data)
-            model = request.model_spec.name if hasattr(request, "model_spec") else ""
-            key = _admit(service, guard, context, method.scope, model)
-            told: bytes = (await method.answer(call, request)).SerializeToString()
-            return told
+            visitor = _admit(service, guard, context, method.scope)
+            key = visitor.name
+            if method.scope == "reload" and visitor.models:
+                raise ForbiddenError("A key that is for some models only cannot say which are served.")
+            data = await arrivals.only_message(context)
+            call.deadline = monotonic() + _seconds(service, context)
+            with arrivals.under_way(), service.budget.holding(len(data)):
+                request = _parsed(requests, data)
+                model = request.model_spec.name if hasattr(request, "model_spec") else ""
+                visitor.require_model(model)
+                told: bytes = (await method.answer(call, request)).SerializeToString()
+                return told
         except NoriaError as error:
-            code = CODES.get(error.http_status, grpc.StatusCode.INTERNAL)
+            code = status_of(error)
             service.metrics.count_rejection(error)
             if isinstance(error, (BusyError, TooManyRequestsError)):
                 context.set_trailing_metadata((("retry-after", str(max(1, round(error.retry_after + 0.5)))),))
@@ -91,7 +86,8 @@ def handler(service: Service, guard: Guard, name: str, method: Method) -> Any:
             _trace(call, name, known, code, context, request_id)
         raise AssertionError("abort always raises")
 
-    return grpc.unary_unary_rpc_method_handler(answer)  # bytes in and out: bad messages are answered, too
+    # Bytes in and out: bad messages are answered, too. And called with the head of the stream, before its message.
+    return grpc.stream_unary_rpc_method_handler(answer)
 
 
 def spec_of(model_spec: Any) -> Spec:
@@ -119,14 +115,14 @@ def _seconds(service: Service, context: Any) -> float:
     return limit if left is None else max(0.0, min(left, limit))
 
 
-def _admit(service: Service, guard: Guard, context: Any, scope: Scope, model: str) -> str | None:
+def _admit(service: Service, guard: Guard, context: Any, scope: Scope) -> Visitor:
     if scope == "metadata" and service.config.server.public_status:
-        return None
+        return Visitor()
     told = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
     key = key_in(told.get("authorization"), told.get("x-api-key"))
     # "ipv4:127.0.0.1:1234" or "ipv6:[::1]:1234"; without the port, which changes with every connection
     address = context.peer().partition(":")[2].rpartition(":")[0]
-    return guard.admit(key, address.strip("[]"), scope=scope, model=model or None)
+    return guard.admit(key, address.strip("[]"), scope=scope)
 
 
 def _count(call: Call, method: str, model: str, code: Any, data: bytes, key: str | None, request_id: str) -> None:

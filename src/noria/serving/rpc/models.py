@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from noria.errors import ArtifactError, ForbiddenError, NoriaError, NotServedError, RequestError
 from noria.serving.protos import message
 from noria.serving.routing import read_routing, write_routing
-from noria.serving.rpc.door import CODES, Call, Method, spec_of
+from noria.serving.rpc.arrivals import CODES
+from noria.serving.rpc.door import Call, Method, spec_of
 from noria.serving.settings import ModelSettings
 
 STATES = {"LOADING": 20, "AVAILABLE": 30, "UNLOADING": 40, "END": 50}

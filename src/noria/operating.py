@@ -72,11 +72,11 @@ def serve(
     Supervisor(run_child, found, source, processes).watch()
 
 
-def run_child(config: ServeConfig, source: ConfigSource) -> None:
-    """Serve as one of several processes on a port."""
+def run_child(config: ServeConfig, source: ConfigSource, folder: Path) -> None:
+    """Serve as one of several processes on a port, which share a folder."""
     from noria.serving.server import run_server
 
-    run_server(config, told=_tell_nothing, source=source, shared_port=True)
+    run_server(config, told=_tell_nothing, source=source, together=folder)
 
 
 def versions(

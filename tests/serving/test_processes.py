@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 
 from noria.artifacts.bundle import Bundle
 from noria.serving.processes import SOON
+from noria.serving.protos import message
 
 TEXT = "房间很干净，服务也好"
 PLAIN = {"content-type": "text/plain"}
@@ -27,13 +29,30 @@ class Processes:
     """A server of two processes, and what can be seen of it."""
 
     def __init__(self, folder: Path, *models: str) -> None:
-        with socket.socket() as free:
+        with socket.socket() as free, socket.socket() as free_too:
             free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.http = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "noria", "serve", *models, "--processes", "2", "--grpc", "-1"]
+            free_too.bind(("127.0.0.1", 0))
+            http, rpc = free.getsockname()[1], free_too.getsockname()[1]
+        self.http, self.grpc = f"http://127.0.0.1:{http}", f"127.0.0.1:{rpc}"
+        command = [sys.executable, "-m", "noria", "serve", *models, "--processes", "2"]
         with (folder / "log").open("wb") as log:
-            self.parent = subprocess.Popen([*command, "--http", str(port)], stderr=log)
+            self.parent = subprocess.Popen([*command, "--http", str(http), "--grpc", str(rpc)], stderr=log)
+
+    def reload(self, **models: tuple[Path, dict[str, int]]) -> Any:
+        """Have one of the processes told which models are to be served, each with its labels; return the status."""
+        request = message("tensorflow.serving.ReloadConfigRequest")()
+        for name, (path, labels) in models.items():
+            told = request.config.model_config_list.config.add(name=name, base_path=str(path))
+            told.model_version_policy.all.SetInParent()
+            told.version_labels.update(labels)
+        with grpc.insecure_channel(self.grpc) as channel:
+            method = channel.unary_unary("/tensorflow.serving.ModelService/HandleReloadConfigRequest")
+            answer = method(request.SerializeToString(), timeout=60)
+        return message("tensorflow.serving.ReloadConfigResponse").FromString(answer).status
+
+    def version(self, label: str) -> Any:
+        """Return the version that one of the processes says a label of `m` is."""
+        return httpx.get(f"{self.http}/v1/models/m/labels/{label}/card").json().get("version")
 
     def answers(self, model: str = "m") -> bool:
         try:
@@ -110,3 +129,47 @@ def test_a_worker_that_is_replaced_after_a_reload_serves_what_the_others_do(
         until(lambda killed=killed: len(server.children()) == 2 and killed not in server.children())
     until(server.answers)
     assert all(server.answers("n") for _ in range(12))
+
+
+def test_what_one_process_is_told_over_grpc_every_process_serves(
+    texts_bundle: Bundle, tmp_path: Path, processes: Callable[..., Processes], until: Callable[..., Any]
+) -> None:
+    folder, other = tmp_path / "models", tmp_path / "other"
+    shutil.copytree(texts_bundle.path, other)
+    for number in ("1", "2"):
+        shutil.copytree(texts_bundle.path, folder / number)
+    server = processes(f"m={folder}")
+    assert not server.answers("n")
+    assert server.reload(m=(folder, {"stable": 1}), n=(other, {})).error_message == ""
+    assert all(server.answers("n") for _ in range(20))
+    assert {server.version("stable") for _ in range(20)} == {1}
+    assert server.reload(m=(folder, {"stable": 2}), n=(other, {})).error_message == ""
+    assert {server.version("stable") for _ in range(20)} == {2}
+    for killed in server.children():
+        os.kill(killed, signal.SIGKILL)
+        until(lambda killed=killed: len(server.children()) == 2 and killed not in server.children())
+    until(server.answers)
+    assert all(server.answers("n") for _ in range(20))
+    assert {server.version("stable") for _ in range(20)} == {2}
+    assert "version 9" in server.reload(m=(folder, {"stable": 1, "canary": 9})).error_message
+    assert {server.version("stable") for _ in range(20)} == {2}
+    assert not any(server.answers("n") for _ in range(20))
+    assert not (folder / "routing.json").exists()  # a server writes nothing into a folder of models
+
+
+def test_a_config_that_is_read_again_goes_before_what_was_told_over_grpc(
+    texts_bundle: Bundle, tmp_path: Path, processes: Callable[..., Processes], until: Callable[..., Any]
+) -> None:
+    config = tmp_path / "serve.toml"
+    config.write_text(f'[[models]]\nname = "m"\npath = "{texts_bundle.path}"\nlabels = {{stable = 1}}\n', "utf-8")
+    server = processes("--config", str(config))
+    assert {server.version("stable") for _ in range(20)} == {1}
+    assert server.reload(m=(texts_bundle.path, {}), n=(texts_bundle.path, {})).error_message == ""
+    assert {server.version("stable") for _ in range(20)} == {None}
+    server.parent.send_signal(signal.SIGHUP)
+    until(lambda: {server.version("stable") for _ in range(20)} == {1} and not any(map(server.answers, "n" * 12)))
+    killed = server.children()[0]
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: len(server.children()) == 2 and killed not in server.children())
+    until(server.answers)
+    assert not any(server.answers("n") for _ in range(20))

@@ -21,6 +21,7 @@ from noria.serving.guards.certificate import write_trial_certificate
 from noria.serving.guards.connections import protocol_with
 from noria.serving.guards.door import Guard
 from noria.serving.http.app import application
+from noria.serving.peers import Peers, told_models
 from noria.serving.service import Service, require_servable
 from noria.serving.settings import ConfigSource, ServeConfig
 from noria.serving.telemetry import LinesLog, Rerouted
@@ -40,27 +41,28 @@ class Addresses:
 Told = Callable[[Service, Addresses], None]
 
 
-def run_server(config: ServeConfig, *, told: Told, source: ConfigSource, shared_port: bool = False) -> None:
+def run_server(config: ServeConfig, *, told: Told, source: ConfigSource, together: Path | None = None) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP looks for new versions and reads the config's models again.
 
     Args:
         told: is called once everything answers.
         source: where the config came from; on SIGHUP its models are read again.
-        shared_port: several processes listen on the same port.
+        together: a folder that several processes share, which listen on the same port.
 
     Raises:
         UserError: a port is taken, a certificate cannot be read, or nothing can be served.
     """
-    for model in config.models:
+    named_since = told_models(together) if together else None
+    for model in config.models if named_since is None else named_since:
         require_servable(model)
     with ExitStack() as stack:
         log = LinesLog(config.server.log)
         stack.callback(log.close)
         _reroute(log, stack)
         journal = log if config.server.journal is None else LinesLog(config.server.journal)
-        listening = stack.enter_context(_listening(config.server.host, config.server.http, shared_port))
+        listening = stack.enter_context(_listening(config.server.host, config.server.http, together is not None))
         tls = _tls(config, stack)
-        server = _Server(config, log, journal, listening, tls, told, source, shared_port)
+        server = _Server(config, log, journal, listening, tls, told, source, together)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(server.run())
 
@@ -77,15 +79,16 @@ class _Server:
         tls: tuple[Path, Path] | None,
         told: Told,
         source: ConfigSource,
-        shared_port: bool,
+        together: Path | None,
     ) -> None:
         self._config = config
         self._listening = listening
         self._tls = tls
         self._told = told
         self._source = source
-        self._shared_port = shared_port
-        self._service = Service(config, log=log, journal=journal, each_model=source.each_model)
+        self._shared_port = together is not None
+        peers = Peers(together) if together else None
+        self._service = Service(config, log=log, journal=journal, each_model=source.each_model, peers=peers)
         self._guard = Guard(config.keys, config.rate)
         self._http = _Uvicorn(self._uvicorn_config())
         self._stopping = asyncio.Event()

@@ -35,6 +35,12 @@ class ModelSettings(Section):
     versions: tuple[int, ...] = Field((), description="serve exactly these versions")
     rows: int | None = Field(None, ge=1, description="in one request of it; by default as `limits.rows`")
 
+    labels: dict[str, int] = Field({}, description="names for versions; they go before those of `noria versions`")
+
+    def reopens(self, before: ModelSettings) -> bool:
+        """Tell whether a model must be opened anew that was served with other settings: not for labels alone."""
+        return self.model_copy(update={"labels": before.labels}) != before
+
     @field_validator("name")
     @classmethod
     def _fits_into_an_address(cls, name: str) -> str:

@@ -89,6 +89,13 @@ class ServedModel:
         """Return the version that is asked beside the one that answers, where there is one."""
         return None if self.routing.shadow is None else self._loaded.get(self.routing.shadow)
 
+    def label(self, labels: Mapping[str, int]) -> None:
+        """Name versions beside those that the folder names; a name of both is the one told here."""
+        if labels != self.settings.labels:
+            self.settings = self.settings.model_copy(update={"labels": dict(labels)})
+            self._journal("labels", model=self.settings.name, labels=labels)
+            self._route()
+
     def status(self) -> list[Version]:
         """Return every version that is known, the latest first; of one number the state that says most."""
         known = {one.number: one for one in self._ended}
@@ -163,7 +170,11 @@ class ServedModel:
             self._told = told
 
     def _route(self) -> None:
-        self.routing = self._told.in_force(self.routing, self._loaded)
+        self.routing = self._wished().in_force(self.routing, self._loaded)
+
+    def _wished(self) -> routing.Routing:
+        """Return what the folder tells, with the labels of the settings."""
+        return self._told.model_copy(update={"labels": {**self._told.labels, **self.settings.labels}})
 
     def _wanted(self, found: Mapping[int, tuple[Path, Stamp]]) -> set[int]:
         """Return what is to be loaded; what failed is not tried again until its files change."""
@@ -175,7 +186,7 @@ class ServedModel:
             wanted = set(self.settings.versions) - refused
         else:
             wanted = set(sorted(candidates)[-self.settings.keep :])
-        wanted |= (self._told.named() | self.routing.named()) & candidates
+        wanted |= (self._wished().named() | self.routing.named()) & candidates
         return wanted or set(self._loaded)  # rather the old one than none
 
     async def _load(self, number: int, path: Path, stamp: Stamp) -> None:

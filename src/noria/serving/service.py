@@ -15,6 +15,7 @@ import numpy as np
 from noria.errors import BusyError, DeadlineError, NoriaError, NotServedError, RequestError, TooLargeError
 from noria.ordered import default_threads
 from noria.serving import servables
+from noria.serving.aside import Aside
 from noria.serving.batcher import Job
 from noria.serving.contracts import Example, Outcome, Row, Servable
 from noria.serving.guards.budget import Budget
@@ -73,6 +74,7 @@ class Service:
         self.config = config
         self.metrics = Metrics()
         self.budget = Budget(config.limits.queue_bytes)  # of all protocols together
+        self.aside = Aside()
         self.log = log
         self.journal = journal.write
         self.tracing = Tracing(config.traces, log) if config.traces.endpoint else None
@@ -107,6 +109,7 @@ class Service:
         await asyncio.gather(*self._closing, *(model.close() for model in self.models.values()))
         if self.tracing:
             await asyncio.to_thread(self.tracing.close)
+        self.aside.close()
 
     async def reload_all(self, models: Sequence[ModelSettings], *, deadline: float) -> dict[str, str]:
         """Serve these models from now on, in every process of this server; a label needs a version that is loaded.

@@ -75,10 +75,15 @@ class Visit:
 
     async def body(self) -> bytes:
         """Return the body of the request, unpacked, and remember its size and hash for the log."""
-        data = await read_body(self.request, self.service.config.limits, self.budget)
-        self.body_bytes, self.body_sha256 = len(data), hashlib.sha256(data).hexdigest()[:16]
+        data = await read_body(self.request, self.service.config.limits, self.budget, self.service.aside)
+        self.body_bytes = len(data)
+        self.body_sha256 = await self.aside(lambda: hashlib.sha256(data).hexdigest()[:16])
         self.read_seconds = monotonic() - self.started
         return data
+
+    async def aside(self, work: Callable[[], Answer]) -> Answer:
+        """Return what work on the body gives; where that is large, the event loop goes on meanwhile."""
+        return await self.service.aside(self.body_bytes, work)
 
     async def unless_gone(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         """Return what `work` gives, or give it up as soon as the client has hung up."""
@@ -169,7 +174,8 @@ class Door:
         for name, value in SECURITY.items():
             response.headers.setdefault(name, value)
         response.headers["x-request-id"] = request_id
-        _pack(response, visit.request.headers.get("accept-encoding", ""))
+        if _is_to_be_packed(response, visit.request.headers.get("accept-encoding", "")):
+            await self._service.aside(len(response.body), lambda: _pack(response))
         self._budget.give_back(scope.pop("reserved", 0))  # the request has gone; a slow reader holds its answer only
         writing = monotonic()
         with suppress(OSError):  # the client has gone
@@ -294,10 +300,12 @@ async def _gone(request: Request) -> None:
         pass
 
 
-def _pack(response: Response, accepted: str) -> None:
+def _is_to_be_packed(response: Response, accepted: str) -> bool:
+    return len(response.body) >= SMALL and "gzip" in accepted and "content-encoding" not in response.headers
+
+
+def _pack(response: Response) -> None:
     """Pack a long answer for a client that can unpack it."""
-    if len(response.body) < SMALL or "gzip" not in accepted or "content-encoding" in response.headers:
-        return
     response.body = gzip.compress(response.body, compresslevel=3, mtime=0)
     response.headers["content-length"] = str(len(response.body))
     response.headers["content-encoding"] = "gzip"

@@ -28,6 +28,8 @@ class Call:
     service: Service
     deadline: float = 0.0  # known once the message is there
     version: int = 0
+    size: int = 0  # bytes of the message
+    sha256: str = ""
     started: float = field(default_factory=monotonic)
     stages: list[Stage] = field(default_factory=list)
 
@@ -50,7 +52,7 @@ def handler(service: Service, guard: Guard, arrivals: Arrivals, name: str, metho
         call = Call(service)
         if service.tracing:
             call.stages = keep_stages()
-        data, model, key, code = b"", "", None, grpc.StatusCode.OK
+        model, key, code = "", None, grpc.StatusCode.OK
         try:
             visitor = _admit(service, guard, context, method.scope)
             key = visitor.name
@@ -59,10 +61,13 @@ def handler(service: Service, guard: Guard, arrivals: Arrivals, name: str, metho
             data = await arrivals.only_message(context)
             call.deadline = monotonic() + _seconds(service, context)
             with arrivals.under_way(), service.budget.holding(len(data)):
-                request = _parsed(requests, data)
+                call.size = len(data)
+                call.sha256 = await service.aside(call.size, lambda: hashlib.sha256(data).hexdigest()[:16])
+                request = await service.aside(call.size, lambda: _parsed(requests, data))
                 model = request.model_spec.name if hasattr(request, "model_spec") else ""
                 visitor.require_model(model)
-                told: bytes = (await method.answer(call, request)).SerializeToString()
+                answered = await method.answer(call, request)
+                told: bytes = answered.SerializeToString()
                 return told
         except NoriaError as error:
             code = status_of(error)
@@ -82,7 +87,7 @@ def handler(service: Service, guard: Guard, arrivals: Arrivals, name: str, metho
         finally:
             known = model if model in service.models else ""
             request_id = uuid4().hex
-            _count(call, name, known, code, data, key, request_id)
+            _count(call, name, known, code, key, request_id)
             _trace(call, name, known, code, context, request_id)
         raise AssertionError("abort always raises")
 
@@ -125,7 +130,7 @@ def _admit(service: Service, guard: Guard, context: Any, scope: Scope) -> Visito
     return guard.admit(key, address.strip("[]"), scope=scope)
 
 
-def _count(call: Call, method: str, model: str, code: Any, data: bytes, key: str | None, request_id: str) -> None:
+def _count(call: Call, method: str, model: str, code: Any, key: str | None, request_id: str) -> None:
     call.service.metrics.requests.labels("grpc", method, model, code.name).inc()
     call.service.log.write(
         "request",
@@ -136,8 +141,8 @@ def _count(call: Call, method: str, model: str, code: Any, data: bytes, key: str
         version=call.version,
         code=code.name,
         milliseconds=round((monotonic() - call.started) * 1e3, 2),
-        bytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest()[:16],
+        bytes=call.size,
+        sha256=call.sha256,
         key=key,
     )
 

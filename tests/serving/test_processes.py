@@ -173,3 +173,15 @@ def test_a_config_that_is_read_again_goes_before_what_was_told_over_grpc(
     until(lambda: len(server.children()) == 2 and killed not in server.children())
     until(server.answers)
     assert not any(server.answers("n") for _ in range(20))
+
+
+def test_processes_count_the_requests_of_an_address_together(
+    texts_bundle: Bundle, tmp_path: Path, processes: Callable[..., Processes]
+) -> None:
+    config = tmp_path / "serve.toml"
+    model = f'[[models]]\nname = "m"\npath = "{texts_bundle.path}"\n'
+    config.write_text(f"[rate]\nper_second = 0.001\nburst = 30\n{model}", "utf-8")
+    server = processes("--config", str(config))
+    codes = [httpx.get(f"{server.http}/v1/models/m").status_code for _ in range(40)]
+    assert codes.index(429) < 30  # some were sent until both processes answered
+    assert set(codes[codes.index(429) :]) == {429}

@@ -89,7 +89,7 @@ class _Server:
         self._shared_port = together is not None
         peers = Peers(together) if together else None
         self._service = Service(config, log=log, journal=journal, each_model=source.each_model, peers=peers)
-        self._guard = Guard(config.keys, config.rate)
+        self._guard = Guard(config.keys, config.rate, together)
         self._http = _Uvicorn(self._uvicorn_config())
         self._stopping = asyncio.Event()
         self._reloads: set[asyncio.Task[None]] = set()

@@ -74,7 +74,7 @@ class Limits(Section):
 
 
 class Rate(Section):
-    """Requests that an address or a key may send."""
+    """Requests that an address or a key may send; looking whether the server is well does not count."""
 
     per_second: float = Field(0.0, ge=0, description="0: no limit")
     burst: int = Field(20, ge=1, description="at once, after a pause")
@@ -150,7 +150,7 @@ class ServeConfig(Section):
 
     server: ServerSettings = ServerSettings()
     limits: Limits = Limits()
-    rate: Rate = Field(Rate(), description="for each address")
+    rate: Rate = Field(Rate(), description="for each address (of IPv6: each /64), at all processes together")
     tls: Tls = Tls()
     traces: Traces = Traces()
     keys: tuple[Key, ...] = ()

@@ -9,13 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from noria.artifacts.bundle import Bundle
 from noria.errors import ForbiddenError, TooManyRequestsError, UnauthenticatedError
 from noria.serving.guards import rates
-from noria.serving.guards.door import Guard, hash_of, new_key
+from noria.serving.guards.door import Guard, hash_of, network_of, new_key
+from noria.serving.protos import message
 from noria.serving.settings import Key, Rate
 
 TEXT = "房间很干净".encode()
@@ -79,12 +82,69 @@ def test_a_rate_allows_a_burst_and_then_its_pace(monkeypatch: pytest.MonkeyPatch
         guard.admit(None, "1.2.3.4", scope="predict")
 
 
-def test_addresses_without_end_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "MOST_BUCKETS", 10)
-    kept = rates.Rates(Rate(per_second=1, burst=1))
-    for number in range(100):
-        kept.take(str(number))
-    assert len(kept._buckets) == 10
+def test_addresses_without_end_fill_no_memory_and_do_not_hide_who_sent_too_many() -> None:
+    kept = rates.Rates(Rate(per_second=0.001, burst=3))
+    for _ in range(3):
+        kept.take("1.2.3.4")
+    before = len(kept._memory)
+    for number in range(100_000):
+        kept.take(f"another {number}")
+    assert len(kept._memory) == before
+    with pytest.raises(TooManyRequestsError):
+        kept.take("1.2.3.4")
+
+
+def test_processes_that_share_a_folder_count_together(tmp_path: Path) -> None:
+    key, sha256 = new_key()
+    keys = [Key(name="other", sha256="0" * 64), Key(name="a", sha256=sha256, rate=Rate(per_second=0.001, burst=2))]
+    first, second = (Guard(keys, Rate(per_second=0.001, burst=4), tmp_path) for _ in range(2))
+    for guard in (first, second):
+        guard.admit(key, "1.2.3.4", scope="predict")
+    with pytest.raises(TooManyRequestsError):
+        first.admit(key, "5.6.7.8", scope="predict")
+    second.admit(None, "1.2.3.4", scope=None)
+    first.admit(None, "1.2.3.4", scope=None)
+    for guard in (first, second):
+        with pytest.raises(TooManyRequestsError):
+            guard.admit(None, "1.2.3.4", scope=None)
+
+
+@pytest.mark.parametrize(
+    ("address", "other", "same"),
+    [
+        ("1.2.3.4", "1.2.3.5", False),
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:1.2.3.4", "1.2.3.4", True),
+        ("fe80::1%eth0", "fe80::2", True),
+    ],
+)
+def test_a_network_of_ipv6_is_one_address(address: str, other: str, same: bool) -> None:
+    assert (network_of(address) == network_of(other)) is same
+
+
+def test_who_asks_for_metadata_or_tries_addresses_is_counted_but_not_who_looks_after_health(
+    start: Callable[..., Any], texts_bundle: Bundle, tmp_path: Path
+) -> None:
+    config = tmp_path / "serve.toml"
+    config.write_text(f'[rate]\nper_second = 0.001\nburst = 5\n[[models]]\nname = "m"\npath = "{texts_bundle.path}"\n')
+    server = start("--config", config)
+    with server.client() as client:
+        paths = ["/v1/models/m", "/v1/models/m/metadata", "/v2/models/m", "/v1/models/m/versions/x"]
+        assert [client.get(path).status_code for path in paths] == [200, 200, 200, 400]
+        with grpc.insecure_channel(server.grpc) as channel:
+            ask = channel.unary_unary("/tensorflow.serving.ModelService/GetModelStatus")
+            request = message("tensorflow.serving.GetModelStatusRequest")()
+            request.model_spec.name = "m"
+            assert ask(request.SerializeToString(), timeout=5)
+            with pytest.raises(grpc.RpcError) as caught:
+                ask(request.SerializeToString(), timeout=5)
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            health = health_pb2_grpc.HealthStub(channel)
+            assert health.Check(health_pb2.HealthCheckRequest(service="m")).status == 1
+        assert [client.get(path).status_code for path in [*paths, "/"]] == [429] * 5
+        for path in ("/healthz", "/readyz", "/v2/health/ready", "/v2/models/m/ready"):
+            assert client.get(path).status_code == 200
 
 
 def test_too_many_requests_are_told_when_to_come_again(

@@ -6,9 +6,11 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
 
 from noria.errors import ForbiddenError, UnauthenticatedError
-from noria.serving.guards.rates import Rates
+from noria.serving.guards.rates import FEW, MANY, Memory, Rates, shared_memory
 from noria.serving.settings import Key, Rate, Scope
 
 PREFIX = "noria_"
@@ -48,20 +50,36 @@ class Visitor:
 class Guard:
     """Keys and rates of one server. Without any key everybody may do everything."""
 
-    def __init__(self, keys: Sequence[Key], rate: Rate) -> None:
-        self._keys = {key.sha256: (key, Rates(key.rate)) for key in keys}
-        self._by_address = Rates(rate)
+    def __init__(self, keys: Sequence[Key], rate: Rate, together: Path | None = None) -> None:
+        """Let nobody in yet.
 
-    def admit(self, key: str | None, address: str, *, scope: Scope) -> Visitor:
+        Args:
+            together: a folder that the processes of one server share, which count requests together.
+        """
+        memory: Memory = bytearray(MANY + FEW * len(keys))
+        if together:
+            memory = shared_memory(together / "rates", len(memory))
+        parts = memoryview(memory)
+        self._by_address = Rates(rate, parts[:MANY])
+        starts = range(MANY, len(parts), FEW)
+        self._keys = {
+            key.sha256: (key, Rates(key.rate, parts[start : start + FEW]))
+            for key, start in zip(keys, starts, strict=True)
+        }
+
+    def admit(self, key: str | None, address: str, *, scope: Scope | None) -> Visitor:
         """Let a request in; return whose it is.
+
+        Args:
+            scope: what a key must be good for; None: none is needed.
 
         Raises:
             UnauthenticatedError: a key is needed, and there is none or one that is not known.
             ForbiddenError: the key is not for this.
             TooManyRequestsError: the key or the address sends too many.
         """
-        self._by_address.take(address)
-        if not self._keys:
+        self._by_address.take(network_of(address))
+        if scope is None or not self._keys:
             return Visitor()
         if not key:
             raise UnauthenticatedError("An API key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key`.")
@@ -73,6 +91,19 @@ class Guard:
         if scope not in known.scopes:
             raise ForbiddenError(f"This API key is not good for {scope!r}, only for {', '.join(known.scopes)}.")
         return Visitor(known.name, known.models)
+
+
+def network_of(address: str) -> str:
+    """Return what one person has of addresses: one of IPv4, or a network of 2**64 of IPv6."""
+    if ":" not in address:
+        return address
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, IPv6Address) and found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return found.packed[:8].hex()
 
 
 def key_in(authorization: str | None, x_api_key: str | None) -> str | None:

@@ -124,10 +124,10 @@ class Door:
         self._service.metrics.in_flight.inc()
         method = "unknown"
         try:
-            endpoint, method, key_scope, parameters = self._routes.find(scope["method"], scope["path"])
+            endpoint, method, key_scope, parameters = self._found(visit, scope)
             visit.model = parameters.get("name", "")
             scope["path_params"] = parameters
-            self._admit(visit, key_scope)
+            self._admit(visit, method, key_scope)
             response = await endpoint(visit)
         except ClientDisconnect:
             response = Response(status_code=499)
@@ -137,9 +137,18 @@ class Door:
             self._service.metrics.in_flight.dec()
         await self._send(visit, method, response, scope, receive, send)
 
-    def _admit(self, visit: Visit, key_scope: KeyScope | None) -> None:
-        if key_scope is None or (key_scope == "metadata" and self._service.config.server.public_status):
-            return
+    def _found(self, visit: Visit, scope: Scope) -> tuple[Endpoint, str, KeyScope | None, dict[str, str]]:
+        try:
+            return self._routes.find(scope["method"], scope["path"])
+        except HTTPException:
+            self._admit(visit, "unknown", None)  # who tries addresses is counted, too
+            raise
+
+    def _admit(self, visit: Visit, method: str, key_scope: KeyScope | None) -> None:
+        if key_scope == "metadata" and self._service.config.server.public_status:
+            key_scope = None
+        if key_scope is None and method == "health":
+            return  # who looks whether the server is well must not be told to come later
         headers = visit.request.headers
         client = visit.request.client
         key = key_in(headers.get("authorization"), headers.get("x-api-key"))

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 import grpc
@@ -121,13 +122,12 @@ def _seconds(service: Service, context: Any) -> float:
 
 
 def _admit(service: Service, guard: Guard, context: Any, scope: Scope) -> Visitor:
-    if scope == "metadata" and service.config.server.public_status:
-        return Visitor()
+    public = scope == "metadata" and service.config.server.public_status
     told = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
     key = key_in(told.get("authorization"), told.get("x-api-key"))
-    # "ipv4:127.0.0.1:1234" or "ipv6:[::1]:1234"; without the port, which changes with every connection
-    address = context.peer().partition(":")[2].rpartition(":")[0]
-    return guard.admit(key, address.strip("[]"), scope=scope)
+    # "ipv4:127.0.0.1:1234" or "ipv6:%5B::1%5D:1234"; without the port, which changes with every connection
+    address = unquote(context.peer()).partition(":")[2].rpartition(":")[0]
+    return guard.admit(key, address.strip("[]"), scope=None if public else scope)
 
 
 def _count(call: Call, method: str, model: str, code: Any, key: str | None, request_id: str) -> None:

@@ -283,7 +283,7 @@ def test_who_hangs_up_is_not_counted_as_answered(start: Callable[..., Any], text
     with grpc.insecure_channel(server.grpc) as channel, server.client() as client:
         stub = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
         sent = stub.future(request.SerializeToString())
-        time.sleep(0.1)
+        time.sleep(0.5)
         sent.cancel()
         end = time.monotonic() + 20
         while 'method="Predict"' not in (told := client.get("/metrics").text) and time.monotonic() < end:

@@ -63,9 +63,9 @@ def handler(service: Service, guard: Guard, arrivals: Arrivals, name: str, metho
             call.deadline = monotonic() + _seconds(service, context)
             with arrivals.under_way(), service.budget.holding(len(data)):
                 call.size = len(data)
-                call.sha256 = await service.aside(call.size, lambda: hashlib.sha256(data).hexdigest()[:16])
                 request = await service.aside(call.size, lambda: _parsed(requests, data))
                 model = request.model_spec.name if hasattr(request, "model_spec") else ""
+                call.sha256 = await service.aside(call.size, lambda: hashlib.sha256(data).hexdigest()[:16])
                 visitor.require_model(model)
                 answered = await method.answer(call, request)
                 told: bytes = answered.SerializeToString()

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -185,3 +186,30 @@ def test_processes_count_the_requests_of_an_address_together(
     codes = [httpx.get(f"{server.http}/v1/models/m").status_code for _ in range(40)]
     assert codes.index(429) < 30  # some were sent until both processes answered
     assert set(codes[codes.index(429) :]) == {429}
+
+
+def test_processes_say_where_they_answer_and_show_one_certificate(
+    start: Callable[..., Any], texts_bundle: Bundle
+) -> None:
+    server = start(f"m={texts_bundle.path}", "--processes", "2", "--trial-tls")
+    assert (server.told["processes"], server.told["models"]) == (2, {"m": [1]})
+    host, _, port = server.http.removeprefix("https://").partition(":")
+    assert server.grpc and int(port) > 0
+    shown = {ssl.get_server_certificate((host, int(port))) for _ in range(12)}
+    assert len(shown) == 1
+
+
+def test_processes_end_whose_parent_was_killed(
+    start: Callable[..., Any], texts_bundle: Bundle, until: Callable[..., Any]
+) -> None:
+    server = start(f"m={texts_bundle.path}", "--processes", "2")
+
+    def refused() -> bool:
+        try:
+            return httpx.get(f"{server.http}/readyz").status_code == 0
+        except httpx.TransportError:
+            return True
+
+    assert not refused()
+    server.process.kill()
+    until(lambda: all(refused() for _ in range(6)))

@@ -13,10 +13,13 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
+from noria.artifacts.files import read_json, write_json
 from noria.errors import NoriaError, UserError
+from noria.serving.guards.certificate import write_trial_certificate
 from noria.serving.peers import forget_news, forget_process
-from noria.serving.settings import ConfigSource, ServeConfig
+from noria.serving.settings import ConfigSource, ServeConfig, Tls
 from noria.serving.telemetry import SHARED_FOLDER
 
 SOON = 5.0  # seconds; a process that dies sooner than that, several times, will not live
@@ -29,8 +32,16 @@ Run = Callable[[ServeConfig, ConfigSource, Path], None]  # what a process does; 
 class Supervisor:
     """The parent of the server processes."""
 
-    def __init__(self, run: Run, config: ServeConfig, source: ConfigSource, count: int) -> None:
+    def __init__(
+        self, run: Run, config: ServeConfig, source: ConfigSource, count: int, told: Callable[[dict[str, Any]], None]
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            told: is called once all processes answer, with what one of them says of itself (`tell_ready`).
+        """
         self._run = run
+        self._told: Callable[[dict[str, Any]], None] | None = told
         self._config = config
         self._source = source
         self._count = count
@@ -54,11 +65,12 @@ class Supervisor:
         with tempfile.TemporaryDirectory(prefix="noria-serve-") as folder, _reserved(self._config) as config:
             self._folder = Path(folder)
             os.environ[SHARED_FOLDER] = folder  # read when the children import the metrics
-            self._config = config
+            self._config = _with_one_certificate(config, self._folder)
             try:
                 for number in range(self._count):
                     self._start(number)
                 while not self._stopping.wait(PAUSE):
+                    self._tell_once_all_answer()
                     self._read_models_again()
                     self._replace_the_dead()
             finally:
@@ -72,6 +84,14 @@ class Supervisor:
         )
         child.start()
         self._children[number] = (child, monotonic())
+
+    def _tell_once_all_answer(self) -> None:
+        if self._told is None:
+            return
+        ready = [self._folder / f"ready-{child.pid}.json" for child, _ in self._children.values()]
+        if all(path.exists() for path in ready):
+            self._told({**read_json(ready[0]), "processes": self._count})
+            self._told = None
 
     def _hand_on_reload(self) -> None:
         self._reloading.set()
@@ -115,6 +135,19 @@ class Supervisor:
         for child, _ in self._children.values():
             if child.is_alive() and child.pid:
                 os.kill(child.pid, number)
+
+
+def tell_ready(folder: Path, told: dict[str, Any]) -> None:
+    """Tell the parent, from one of the processes, that it answers from now on, and what it says of itself."""
+    write_json(folder / f"ready-{os.getpid()}.json", told)
+
+
+def _with_one_certificate(config: ServeConfig, folder: Path) -> ServeConfig:
+    """Return the config with a trial's certificate made: else each process would show its own."""
+    if config.tls.certificate or not config.tls.trial:
+        return config
+    certificate, key = write_trial_certificate(folder, config.server.host)
+    return config.model_copy(update={"tls": Tls(certificate=certificate, key=key)})
 
 
 class _reserved:  # noqa: N801 - used as a function

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ class _Server:
         self._tls = tls
         self._told = told
         self._source = source
-        self._shared_port = together is not None
+        self._together = together is not None
         peers = Peers(together) if together else None
         self._service = Service(config, log=log, journal=journal, each_model=source.each_model, peers=peers)
         self._guard = Guard(config.keys, config.rate, together)
@@ -100,6 +101,8 @@ class _Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        if self._together and (parent := parent_process()):
+            loop.add_reader(parent.sentinel, self._stop_alone)
         await self._service.start()
         _require_some_model(self._service)
         http = loop.create_task(self._http.serve(sockets=[self._listening]))
@@ -127,7 +130,7 @@ class _Server:
             self._guard,
             address=f"{settings.host}:{settings.grpc}",
             credentials=self._grpc_credentials(),
-            shared_port=self._shared_port,
+            shared_port=self._together,
         )
 
     def _grpc_credentials(self) -> Any:
@@ -164,6 +167,14 @@ class _Server:
         scheme = "https" if self._tls else "http"
         port = self._listening.getsockname()[1]
         return Addresses(f"{scheme}://{shown}:{port}", None if grpc_port is None else f"{shown}:{grpc_port}")
+
+    def _stop_alone(self) -> None:
+        """Stop where the parent was killed: nobody would replace this process, or could stop it by the parent."""
+        if not self._stopping.is_set():
+            self._service.journal("parent gone")
+        self._stopping.set()
+        if parent := parent_process():
+            asyncio.get_running_loop().remove_reader(parent.sentinel)
 
     def _reload(self) -> None:
         task = asyncio.get_running_loop().create_task(self._read_again())

@@ -7,12 +7,14 @@ bound how long that can be (`limits.json_values`), and few threads bound how muc
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 THREADS = 2
-LARGE = 65_536  # bytes; less is done at once, for handing it over takes longer
+LARGE = 2**18  # bytes of JSON, or the like; less is done at once, for handing it over takes its time, too
+HASHED_AT_ONCE = 8  # as many bytes as are parsed in the same time
 Result = TypeVar("Result")
 
 
@@ -27,6 +29,10 @@ class Aside:
         if size < LARGE:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def sha256(self, data: bytes) -> str:
+        """Return the first 16 digits of a hash, for the log."""
+        return await self(len(data) // HASHED_AT_ONCE, lambda: hashlib.sha256(data).hexdigest()[:16])
 
     def close(self) -> None:
         """Let go of the threads."""

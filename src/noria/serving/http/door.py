@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import hashlib
 import re
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -77,7 +76,7 @@ class Visit:
         """Return the body of the request, unpacked, and remember its size and hash for the log."""
         data = await read_body(self.request, self.service.config.limits, self.budget, self.service.aside)
         self.body_bytes = len(data)
-        self.body_sha256 = await self.aside(lambda: hashlib.sha256(data).hexdigest()[:16])
+        self.body_sha256 = await self.service.aside.sha256(data)
         self.read_seconds = monotonic() - self.started
         return data
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
@@ -65,7 +64,7 @@ def handler(service: Service, guard: Guard, arrivals: Arrivals, name: str, metho
                 call.size = len(data)
                 request = await service.aside(call.size, lambda: _parsed(requests, data))
                 model = request.model_spec.name if hasattr(request, "model_spec") else ""
-                call.sha256 = await service.aside(call.size, lambda: hashlib.sha256(data).hexdigest()[:16])
+                call.sha256 = await service.aside.sha256(data)
                 visitor.require_model(model)
                 answered = await method.answer(call, request)
                 told: bytes = answered.SerializeToString()

@@ -124,3 +124,16 @@ def test_without_a_key_no_message_is_read_and_a_key_for_some_models_serves_no_ot
                 message("tensorflow.serving.ReloadConfigRequest")().SerializeToString(), timeout=5, metadata=metadata
             )
         assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_heads_without_messages_do_not_hold_up_the_end_of_a_server(
+    start: Callable[..., Any], texts_bundle: Bundle
+) -> None:
+    server = start(f"m={texts_bundle.path}")
+    with grpc.insecure_channel(server.grpc) as channel:
+        heads = [Heads(channel, method, 2) for method in (PREDICT, "/grpc.health.v1.Health/Check")]
+        time.sleep(0.5)
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < 10
+        assert [len(one.wait()) for one in heads] == [2, 2]

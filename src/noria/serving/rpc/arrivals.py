@@ -55,7 +55,7 @@ class Arrivals:
                 finally:
                     self._awaited.pop(waiting, None)
         except TimeoutError:
-            raise SlowRequestError(f"The request did not arrive within {self._seconds:g} s.") from None
+            raise SlowRequestError("The request did not arrive in time.") from None
 
     async def only_message(self, context: Any) -> Any:
         """Return the message of a stream that has one.
@@ -68,6 +68,12 @@ class Arrivals:
         if told is grpc.aio.EOF:
             raise RequestError("The call has no message.")
         return told
+
+    def end(self) -> None:
+        """Await no message any more: the server is about to stop."""
+        self._seconds = 0.0
+        while self._awaited:
+            self._end_the_oldest()
 
     @contextmanager
     def under_way(self) -> Iterator[None]:

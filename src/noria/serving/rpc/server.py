@@ -31,13 +31,17 @@ _STATES = health_pb2.HealthCheckResponse.ServingStatus
 class GrpcServer:
     """A server that listens; `port` is where."""
 
-    def __init__(self, server: Any, port: int) -> None:
+    def __init__(self, server: Any, port: int, arrivals: Arrivals) -> None:
         self._server = server
+        self._arrivals = arrivals
         self.port = port
 
     async def stop(self, grace: float) -> None:
         """Take no more requests, and give those under way some seconds."""
-        await self._server.stop(grace)
+        stopping = asyncio.ensure_future(self._server.stop(grace))
+        await asyncio.sleep(0)  # from here on no stream comes in
+        self._arrivals.end()
+        await stopping
 
 
 async def start_grpc(
@@ -86,7 +90,7 @@ async def start_grpc(
             f"The address {address} cannot be used for gRPC. Choose another port with --grpc, or -1 for none."
         )
     await server.start()
-    return GrpcServer(server, port)
+    return GrpcServer(server, port, arrivals)
 
 
 class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc has no types

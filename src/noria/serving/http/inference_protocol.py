@@ -114,15 +114,21 @@ async def infer(visit: Visit) -> Response:
     return Response(await visit.service.aside(size, lambda: dump(told)), media_type="application/json")
 
 
-def _read(data: bytes, limits: Limits) -> tuple[dict[str, NDArray[Any]], list[str], Any]:
+def _read(data: bytes, limits: Limits) -> tuple[dict[str, NDArray[Any]], list[Any], Any]:
     """Return the inputs, the names of the outputs that are asked for, and the request's own name."""
     body = parse_json(data, limits)
     if not isinstance(body, dict) or not isinstance(body.get("inputs"), list):
         raise RequestError('The request is to be an object with a list of "inputs".')
     wanted = body.get("outputs", [])
-    if not isinstance(wanted, list) or not all(isinstance(one, dict) and "name" in one for one in wanted):
+    names = (
+        [one.get("name") if isinstance(one, dict) else None for one in wanted] if isinstance(wanted, list) else [None]
+    )
+    if not all(isinstance(name, str) for name in names):
         raise RequestError('"outputs" is to be a list of objects with a "name".')
-    return dict(_input(one) for one in body["inputs"]), [one["name"] for one in wanted], body.get("id")
+    inputs = dict(_input(one) for one in body["inputs"])
+    if len(inputs) < len(body["inputs"]):
+        raise RequestError("An input is given twice.")
+    return inputs, names, body.get("id")
 
 
 def _spec(visit: Visit) -> Spec:

@@ -128,7 +128,7 @@ class _Server:
         return await start_grpc(
             self._service,
             self._guard,
-            address=f"{settings.host}:{settings.grpc}",
+            address=f"{_bracketed(settings.host)}:{settings.grpc}",
             credentials=self._grpc_credentials(),
             shared_port=self._together,
         )
@@ -162,8 +162,7 @@ class _Server:
         )
 
     def _addresses(self, grpc_port: int | None) -> Addresses:
-        host = self._config.server.host
-        shown = f"[{host}]" if ":" in host else host
+        shown = _bracketed(self._config.server.host)
         scheme = "https" if self._tls else "http"
         port = self._listening.getsockname()[1]
         return Addresses(f"{scheme}://{shown}:{port}", None if grpc_port is None else f"{shown}:{grpc_port}")
@@ -195,6 +194,11 @@ class _Uvicorn(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _bracketed(host: str) -> str:
+    """Return a host as it stands before a port: addresses of IPv6 have colons of their own."""
+    return f"[{host}]" if ":" in host else host
 
 
 @contextmanager

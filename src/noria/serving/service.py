@@ -241,11 +241,14 @@ class Service:
 
         Raises:
             RequestError: the model's answers cannot be explained cheaply; and as `predict`.
+            TooLargeError: the text is longer than what is explained: each of its words is asked about.
         """
         async with self._picked(spec) as version:
             servable, _ = require_loaded(version)
             if not isinstance(servable, BundleServable) or not servable.explains:
                 raise RequestError(f"The model {spec.name!r} explains nothing: only models of texts on n-grams do.")
+            if len(data) > (most := self.config.limits.explained_bytes):
+                raise TooLargeError(f"The text has {len(data):,} bytes, at most {most:,} are explained.")
             told = (await self._run(spec.name, version, [Explain(data)], deadline))[0]
             if isinstance(told, str):
                 raise RequestError(f"{told}.")

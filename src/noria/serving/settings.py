@@ -56,6 +56,7 @@ class Limits(Section):
     rows: int = Field(1024, ge=1, description="pictures or texts in one request")
     pixels: int = Field(50_000_000, ge=64, description="of a picture, as `max_pixels`")
     text_bytes: int = Field(1 * MiB, ge=16, description="of a text")
+    explained_bytes: int = Field(65_536, ge=16, description="of a text whose words are to be explained")
     json_depth: int = Field(32, ge=4, le=200, description="brackets within brackets")
     json_values: int = Field(2_000_000, ge=1024, description="numbers, texts, lists and objects of a JSON body")
     connections: int = Field(1024, ge=1, description="open at once, and gRPC calls under way; more are told 503")

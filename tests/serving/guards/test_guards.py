@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -189,3 +190,31 @@ def test_a_wrong_config_is_told_before_anything_starts(
     assert done.returncode == 2
     assert words in json.loads(done.stdout)["error"]
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [("127.0.0.1", True), ("::1", True), ("::ffff:127.0.0.1", True), ("192.0.2.1", False), ("2001:db8::1", False)],
+)
+def test_without_keys_only_this_machine_says_which_models_are_served(address: str, local: bool) -> None:
+    guard = Guard([], Rate())
+    guard.admit(None, address, scope="predict")
+    if local:
+        guard.admit(None, address, scope="reload")
+    else:
+        with pytest.raises(ForbiddenError):
+            guard.admit(None, address, scope="reload")
+
+
+def test_addresses_of_ipv6_are_served(start: Callable[..., Any], texts_bundle: Bundle) -> None:
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    server = start(f"m={texts_bundle.path}", "--host", "::1")
+    with server.client() as client:
+        assert client.get("/readyz").status_code == 200
+    with grpc.insecure_channel(server.grpc) as channel:
+        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="m"), timeout=10)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        request = message("tensorflow.serving.ReloadConfigRequest")()
+        told = channel.unary_unary("/tensorflow.serving.ModelService/HandleReloadConfigRequest")
+        assert b"model_config_list" in told(request.SerializeToString(), timeout=10)  # let in, and told what is wrong

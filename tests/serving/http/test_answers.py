@@ -199,3 +199,10 @@ def test_outputs_that_are_no_names_are_told(client: httpx.Client, outputs: Any) 
     assert (answer.status_code, "outputs" in answer.json()["error"]) == (400, True)
     answer = client.post("/v2/models/texts/infer", json={"inputs": [entry, entry]})
     assert (answer.status_code, "twice" in answer.json()["error"]) == (400, True)
+
+
+def test_a_text_that_is_too_long_to_be_explained_is_told(client: httpx.Client) -> None:
+    data = (GOOD * 5_000).encode()
+    answer = post(client, "/v1/models/texts:explain", data, "text/plain")
+    assert (answer.status_code, "65,536" in answer.json()["error"]) == (413, True)
+    assert post(client, "/v1/models/texts:predict", data, "text/plain").status_code == 200

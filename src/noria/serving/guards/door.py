@@ -48,7 +48,7 @@ class Visitor:
 
 
 class Guard:
-    """Keys and rates of one server. Without any key everybody may do everything."""
+    """Keys and rates of one server. Without any key everybody may do everything but say which models are served."""
 
     def __init__(self, keys: Sequence[Key], rate: Rate, together: Path | None = None) -> None:
         """Let nobody in yet.
@@ -79,6 +79,8 @@ class Guard:
             TooManyRequestsError: the key or the address sends too many.
         """
         self._by_address.take(network_of(address))
+        if scope == "reload" and not self._keys and not _is_local(address):
+            raise ForbiddenError("Without API keys only this machine may say which models are served.")
         if scope is None or not self._keys:
             return Visitor()
         if not key:
@@ -104,6 +106,15 @@ def network_of(address: str) -> str:
     if isinstance(found, IPv6Address) and found.ipv4_mapped:
         return str(found.ipv4_mapped)
     return found.packed[:8].hex()
+
+
+def _is_local(address: str) -> bool:
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return not address  # of a socket of this machine
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return (mapped or found).is_loopback
 
 
 def key_in(authorization: str | None, x_api_key: str | None) -> str | None:

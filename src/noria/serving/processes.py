@@ -105,7 +105,8 @@ class Supervisor:
         if self._source.path is None:
             return  # the folders were looked at again, and nothing else
         with suppress(UserError):  # the others say what is wrong with it, and stay with what they have
-            self._config = self._config.model_copy(update={"models": self._source.read().models})
+            told = self._source.read()
+            self._config = self._config.model_copy(update={"models": told.models, "keys": told.keys, "rate": told.rate})
             forget_news(self._folder)
 
     def _replace_the_dead(self) -> None:

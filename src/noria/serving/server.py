@@ -43,11 +43,12 @@ Told = Callable[[Service, Addresses], None]
 
 
 def run_server(config: ServeConfig, *, told: Told, source: ConfigSource, together: Path | None = None) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP looks for new versions and reads the config's models again.
+    """Serve until SIGTERM or SIGINT; SIGHUP looks for new versions and reads the config's models, keys and rates
+    again.
 
     Args:
         told: is called once everything answers.
-        source: where the config came from; on SIGHUP its models are read again.
+        source: where the config came from, for SIGHUP.
         together: a folder that several processes share, which listen on the same port.
 
     Raises:
@@ -181,9 +182,12 @@ class _Server:
         task.add_done_callback(self._reloads.discard)
 
     async def _read_again(self) -> None:
-        """Take over the models of the config file and the command line; a file that is wrong changes nothing."""
+        """Take over models, keys and rates of config file and command line; a file that is wrong changes nothing."""
         try:
-            await self._service.reload(self._source.read().models if self._source.path else None)
+            config = self._source.read() if self._source.path else None
+            if config:
+                self._guard.change(config.keys, config.rate)
+            await self._service.reload(config.models if config else None)
         except NoriaError as error:
             self._service.journal("reload refused", error=str(error))
 

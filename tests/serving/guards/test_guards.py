@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -218,3 +219,24 @@ def test_addresses_of_ipv6_are_served(start: Callable[..., Any], texts_bundle: B
         request = message("tensorflow.serving.ReloadConfigRequest")()
         told = channel.unary_unary("/tensorflow.serving.ModelService/HandleReloadConfigRequest")
         assert b"model_config_list" in told(request.SerializeToString(), timeout=10)  # let in, and told what is wrong
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_key_that_is_taken_out_of_the_config_lets_nobody_in_after_sighup(
+    start: Callable[..., Any], texts_bundle: Bundle, tmp_path: Path, processes: str, until: Callable[..., Any]
+) -> None:
+    (old, old_hash), (new, new_hash) = new_key(), new_key()
+    model = f'[[models]]\nname = "m"\npath = "{texts_bundle.path}"\n'
+    config = tmp_path / "serve.toml"
+    config.write_text(f'{model}[[keys]]\nname = "old"\nsha256 = "{old_hash}"\n', encoding="utf-8")
+    server = start("--config", config, "--processes", processes)
+
+    def codes(key: str) -> set[int]:
+        headers = {**PLAIN, "x-api-key": key}  # each on a connection of its own, to any of the processes
+        asked = (httpx.post(f"{server.http}/v1/models/m:predict", content=TEXT, headers=headers) for _ in range(12))
+        return {answer.status_code for answer in asked}
+
+    assert (codes(old), codes(new)) == ({200}, {401})
+    config.write_text(f'{model}[[keys]]\nname = "new"\nsha256 = "{new_hash}"\n', encoding="utf-8")
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: (codes(old), codes(new)) == ({401}, {200}))

@@ -56,16 +56,17 @@ class Guard:
         Args:
             together: a folder that the processes of one server share, which count requests together.
         """
-        memory: Memory = bytearray(MANY + FEW * len(keys))
-        if together:
-            memory = shared_memory(together / "rates", len(memory))
-        parts = memoryview(memory)
-        self._by_address = Rates(rate, parts[:MANY])
-        starts = range(MANY, len(parts), FEW)
-        self._keys = {
-            key.sha256: (key, Rates(key.rate, parts[start : start + FEW]))
-            for key, start in zip(keys, starts, strict=True)
-        }
+        self._together = together
+        self._addresses = self._memory("addresses", MANY)
+        self.change(keys, rate)
+
+    def change(self, keys: Sequence[Key], rate: Rate) -> None:
+        """Let these keys in from now on, at this rate of an address; what was counted still counts."""
+        self._by_address = Rates(rate, self._addresses)
+        self._keys = {key.sha256: (key, Rates(key.rate, self._memory(key.sha256[:16], FEW))) for key in keys}
+
+    def _memory(self, name: str, size: int) -> Memory:
+        return shared_memory(self._together / f"rates-{name}", size) if self._together else bytearray(size)
 
     def admit(self, key: str | None, address: str, *, scope: Scope | None) -> Visitor:
         """Let a request in; return whose it is.

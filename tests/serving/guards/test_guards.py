@@ -96,6 +96,20 @@ def test_addresses_without_end_fill_no_memory_and_do_not_hide_who_sent_too_many(
         kept.take("1.2.3.4")
 
 
+def test_what_was_counted_still_counts_after_keys_were_read_again() -> None:
+    key, sha256 = new_key()
+    keys = [Key(name="a", sha256=sha256, rate=Rate(per_second=0.001, burst=2))]
+    guard = Guard(keys, Rate(per_second=0.001, burst=3))
+    guard.admit(key, "1.2.3.4", scope="predict")
+    guard.change(keys, Rate(per_second=0.001, burst=3))
+    guard.admit(key, "1.2.3.4", scope="predict")
+    with pytest.raises(TooManyRequestsError):
+        guard.admit(key, "5.6.7.8", scope="predict")
+    guard.admit(None, "1.2.3.4", scope=None)
+    with pytest.raises(TooManyRequestsError):
+        guard.admit(None, "1.2.3.4", scope=None)
+
+
 def test_processes_that_share_a_folder_count_together(tmp_path: Path) -> None:
     key, sha256 = new_key()
     keys = [Key(name="other", sha256="0" * 64), Key(name="a", sha256=sha256, rate=Rate(per_second=0.001, burst=2))]

@@ -57,6 +57,7 @@ class Guard:
             together: a folder that the processes of one server share, which count requests together.
         """
         self._together = together
+        self._memories: dict[str, Memory] = {}
         self._addresses = self._memory("addresses", MANY)
         self.change(keys, rate)
 
@@ -66,7 +67,10 @@ class Guard:
         self._keys = {key.sha256: (key, Rates(key.rate, self._memory(key.sha256[:16], FEW))) for key in keys}
 
     def _memory(self, name: str, size: int) -> Memory:
-        return shared_memory(self._together / f"rates-{name}", size) if self._together else bytearray(size)
+        if name not in self._memories:
+            path = self._together / f"rates-{name}" if self._together else None
+            self._memories[name] = shared_memory(path, size) if path else bytearray(size)
+        return self._memories[name]
 
     def admit(self, key: str | None, address: str, *, scope: Scope | None) -> Visitor:
         """Let a request in; return whose it is.

@@ -44,9 +44,8 @@ from noria.tables import (
     classes_table,
     new_table,
     runtimes_table,
-    visible,
 )
-from noria.terminal import stderr_console
+from noria.terminal import stderr_console, visible
 
 if TYPE_CHECKING:
     from noria.artifacts.bundle import Bundle

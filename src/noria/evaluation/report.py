@@ -63,6 +63,8 @@ class ReportContent:
     preview: Callable[[str], bytes | str | None] = lambda _name: None  # an example's name -> JPEG, or text
     attribution: Callable[[str], Attribution | None] = lambda _name: None  # an example's name -> what its words did
     speaking: Sequence[Mapping[str, Any]] = ()  # for each label its `words`, as `speaking_words` returns them
+    contact_sheet: bytes | None = None  # JPEG of training pictures, as the network saw them
+    continued: Mapping[str, Any] = field(default_factory=dict)  # from a run: `from`, `old`, `new`
     next_steps: Sequence[str] = ()  # commands to type
     noun: tuple[str, str] = ("picture", "pictures")  # what one example is, and many
     held_out: bool = True  # False where the model may have seen the test examples
@@ -135,7 +137,12 @@ def _page(told: Mapping[str, Any], content: ReportContent) -> str:
         "least_certain": _previews(content, classification.least_certain(content.test, _UNCERTAIN)),
     }
     return environment.get_template("report.html").render(
-        f=told, v=view(told), previews=previews, style=Markup(style), style_digest=digest
+        f=told,
+        v=view(told),
+        previews=previews,
+        sheet=_shown(content.contact_sheet),
+        style=Markup(style),
+        style_digest=digest,
     )
 
 
@@ -166,6 +173,7 @@ def _replace(path: Path, data: bytes) -> None:
 def _as_given(content: ReportContent) -> dict[str, Any]:
     """The fields that are facts already."""
     worked_on = {"test", "test_uncalibrated", "validation", "preview", "attribution", "labels", "set_aside", "findings"}
+    worked_on |= {"contact_sheet"}
     given = {name: getattr(content, name) for name in ReportContent.__slots__ if name not in worked_on}
     return {
         **given,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -68,14 +68,13 @@ class Training:
     batch_size: int
     seed: int
     vary: Vary = as_they_are
-    shares: bool = False  # whether `vary` makes shares of labels of them
 
     @property
     def steps(self) -> int:
         """Batches in an epoch."""
         return -(-len(self.examples) // self.batch_size)
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def batches(self, epoch: int, start: int = 0) -> Generator[Batch]:
         """Yield the batches of an epoch from `start` on, the whole set in an order of its own."""
         order = self._order(epoch)
 

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from noria.artifacts.dataset import Dataset
+from noria.artifacts.run import Run
 from noria.training.settings import ModelSettings, TrainingSettings
 
 if TYPE_CHECKING:
     import keras
+
+    from noria.training.mixing import Mix
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Job:
     vary_spec: str  # everything that `vary` depends on beside picture and key
     views: int  # of each training picture, where features are computed once
     varied: bool = False  # whether a network sees another view of each training picture in every epoch
+    start: Run | None = None  # that the training goes on from
+    mix: Mix | None = None  # batches, while a network learns
     deadline: float = math.inf  # of the whole command, as `time.monotonic` counts
     unfinished: Path | None = None  # the folder of what a killed training goes on from
 
@@ -59,3 +64,4 @@ class Trained:
     seconds: dict[str, float]
     input_files: dict[str, bytes] = field(default_factory=dict)  # what the input learnt, by file name
     alarms: list[dict[str, Any]] = field(default_factory=list)  # each kind, epoch, message, remedy
+    contact_sheet: bytes | None = None  # JPEG of training pictures, as the network saw them

@@ -16,6 +16,7 @@ class ModelSettings(BaseModel):
 
     name: str = Field("", description="a name from `noria train --help`, or of keras.applications")
     weights: str = Field("imagenet", description="imagenet, none (random), or the path of a local weights file")
+    start: str = Field("", description="the folder of a run that the training goes on from, as --from says")
     options: dict[str, bool | int | float | str] = Field({}, description="what this model can be told beside, by name")
 
 

@@ -29,7 +29,7 @@ from noria.training.clock import Clock
 from noria.training.feeds import image as image_feed
 from noria.training.job import Job, Trained
 from noria.training.pixels import Decoding
-from noria.training.strategies import finetune, scratch
+from noria.training.strategies import finetune, frozen, scratch
 
 SIDE = 32
 SMALL = {
@@ -44,6 +44,8 @@ SMALL = {
     "training__warmup": 0.3,
     "training__weight_decay": 1e-3,
     "training__label_smoothing": 0.1,
+    "augment__mixup": 0.2,
+    "augment__random_erasing": 0.3,
 }
 
 
@@ -152,7 +154,8 @@ def assert_trained_on(tuned: Trained) -> None:
 def test_a_network_learns_its_photos_and_the_saved_model_answers_as_it_did(
     make_job: Callable[..., Job], store: Store, tmp_path: Path
 ) -> None:
-    job = make_job(training__epochs=12, training__optimizer="adam", training__learning_rate=3e-3, augment__views=0)
+    plain = {"augment__views": 0, "augment__mixup": 0, "augment__random_erasing": 0}
+    job = make_job(training__epochs=12, training__optimizer="adam", training__learning_rate=3e-3, **plain)
     trained = scratch.train(job, store=store, progress=Silent())
     assert trained.history["accuracy"][-1] > trained.history["accuracy"][0] + 0.2
     assert trained.history["learning_rate"][0] != trained.history["learning_rate"][-1]
@@ -164,7 +167,8 @@ def test_a_network_learns_its_photos_and_the_saved_model_answers_as_it_did(
 
 
 def test_every_example_is_learnt_from_once_an_epoch_in_an_order_of_its_own(make_job: Callable[..., Job]) -> None:
-    feed = image_feed.feed(make_job(augment__views=0), clock=Clock(), progress=Silent())
+    plain = {"augment__views": 0, "augment__mixup": 0, "augment__random_erasing": 0}
+    feed = image_feed.feed(make_job(**plain), clock=Clock(), progress=Silent())
     first, second = ([batch[0] for batch in feed.train.batches(epoch)] for epoch in (0, 1))
     every = np.sort(feed.train.examples.inputs.reshape(len(feed.train.examples), -1).sum(axis=1))
     for epoch in (first, second):
@@ -220,6 +224,21 @@ def test_minutes_end_a_training_that_is_a_finished_one(make_job: Callable[..., J
     assert np.isfinite(trained.test_scores).all()
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"model__name": "convnet"}, "convnet has no backbone.*scratch"),
+        ({"augment__mixup": 0.2}, "mixup.*finetune or scratch"),
+    ],
+)
+def test_the_frozen_strategy_refuses_what_it_cannot_do(
+    given: dict[str, Any], said: str, make_job: Callable[..., Job], store: Store
+) -> None:
+    settings = {"model__name": "efficientnet_lite0", "augment__mixup": 0, "augment__random_erasing": 0, **given}
+    with pytest.raises(ConfigError, match=said):
+        frozen.train(make_job(**settings), store=store, progress=Silent())
+
+
 def test_options_are_those_of_the_model(make_job: Callable[..., Job], store: Store) -> None:
     assert load_config(model__name="convnet").model.options["dropout"] == 0.5
     plain = load_config(model__name="convnet", model__options__batch_norm=False).model
@@ -237,6 +256,7 @@ def test_a_run_of_a_small_network_is_exported_and_answers(photos: Path, tmp_path
     run = api.train(photos, tmp_path / "run", config=config)
     assert run.manifest.strategy == "scratch"
     assert run.manifest.model["source"] == "the training data alone"
+    assert "Training pictures, as it saw them" in (run.path / "report.html").read_text(encoding="utf-8")
     history = json.loads((run.path / "report.json").read_bytes())["history"]
     assert {"val_loss_calibrated", "learning_rate"} <= history.keys()
     assert (run.path / "config.toml").read_text(encoding="utf-8").count("options = {") == 1

@@ -52,6 +52,11 @@ class Settings(BaseModel):
     fill_mode: Literal["reflect", "nearest", "constant", "wrap"] = Field(
         "reflect", description="what fills moved-in edges"
     )
+    # What follows is for networks that are trained, batch by batch (training/mixing).
+    mixup: float = Field(0.0, ge=0, le=1, description="alpha of MixUp, in networks that are trained; 0: none")
+    cutmix: float = Field(0.0, ge=0, le=1, description="the largest share of a picture that CutMix takes; 0: none")
+    rand_augment: float = Field(0.0, ge=0, le=1, description="strength of RandAugment, two changes each; 0: none")
+    random_erasing: float = Field(0.0, ge=0, le=1, description="share of the pictures of which a part is erased")
 
     @field_validator("zoom_range")
     @classmethod

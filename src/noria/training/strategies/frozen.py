@@ -16,12 +16,13 @@ from noria import models
 from noria.artifacts.store import Store, cache_folder
 from noria.contracts import Progress, Split
 from noria.data.features import Extractor, Wanted, compute_features
+from noria.errors import ConfigError
 from noria.evaluation.calibration import fit_temperature
 from noria.inference.runtimes import litert
 from noria.quiet import tensorflow_beside
 from noria.training.clock import Clock
 from noria.training.engine_file import Engine, converted_engine, feature_space, written_engine
-from noria.training.feeds.image import image_size
+from noria.training.feeds.image import SHOWN, contact_sheet, image_size
 from noria.training.job import Job, Trained
 
 if TYPE_CHECKING:
@@ -37,9 +38,19 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
     """Return the trained model of one job.
 
     Raises:
+        ConfigError: a setting is of networks that are trained.
         WeightsError: the backbone's weights cannot be had.
         DataError: a picture changed while training.
     """
+    if not hasattr(models.find(job.model.name), "build_backbone"):
+        raise ConfigError(
+            f"The model {job.model.name} has no backbone that knows photos already: train it by --strategy scratch."
+        )
+    if job.mix:
+        raise ConfigError(
+            "mixup, cutmix, rand_augment and random_erasing vary pictures while a network learns; --strategy frozen "
+            "computes features once. Leave them out of [augment], or choose --strategy finetune or scratch."
+        )
     clock = Clock()
     progress.note(f"{job.model.name}: weights from {models.card(job.model.name).weights_source}")
     with tensorflow_beside(lambda: _backbone(job)) as keras_side:
@@ -62,7 +73,16 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         card=_card(job, backbone),
         features={"width": len(head.kernel), "computed": computed, "from_cache": len(features) - computed},
         seconds=clock.seconds,
+        contact_sheet=_contact_sheet(job),
     )
+
+
+def _contact_sheet(job: Job) -> bytes | None:
+    """Show the first varied view of some training pictures."""
+    if not job.views:
+        return None
+    some = job.dataset.by_split("train")[:SHOWN]
+    return contact_sheet([job.vary(job.read(job.dataset.read(one)), f"{one.sha256}:1") for one in some])
 
 
 def _backbone(job: Job) -> keras.Model:

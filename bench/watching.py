@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from _harness import Kept, cores, flowers, parser, percent, publish, table, write_manifest
+from _harness import Kept, cores, flowers, parser, publish, table, write_manifest
 from noria import api
 from noria.config import load_config, resolved
 from noria.contracts import Silent
@@ -91,7 +91,7 @@ def _body(figures: dict[str, Any]) -> str:
                 f"{told['epoch']:.2f}",
                 f"{told['at_end'] * 1000:.1f}",
                 f"{told['step'] * 1e6:.0f}",
-                percent(watching / told["epoch"]),
+                f"{watching / told['epoch']:.1%}",
                 f"{told['bytes'] / 1e6:.1f}",
             ]
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,9 +42,10 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def about(root: Path, verdict: str, path: str, *, label: str = "", other: str = "") -> Decision:
+def about(root: Path, verdict: str, path: str, *, label: str = "", other: str = "", finding: str = "all") -> Decision:
     hashes = sha256(root / path), sha256(root / other) if other else ""
-    return Decision(verdict, path, hashes[0], label, other, hashes[1])  # type: ignore[arg-type]
+    finding = finding if verdict == "keep" else ""
+    return Decision(verdict, path, hashes[0], label, other, hashes[1], finding)  # type: ignore[arg-type]
 
 
 def mended(root: Path, *decisions: Decision) -> Dataset:
@@ -163,8 +165,9 @@ def test_a_relabelled_copy_is_no_contradiction_any_more(flowers: Path) -> None:
     dataset = mended(flowers, about(flowers, "relabel", "rose/daisy.jpg", label="daisy"))
     assert finding(dataset, "conflicting_labels") is None
     assert labels(dataset)["daisy/00.jpg"] == labels(dataset)["rose/daisy.jpg"] == "daisy"
-    # A person has looked at it: that it is a copy now is not told again.
-    assert [one[0] for one in suspects(dataset, "exact_duplicates")] == ["rose/twin.jpg", "rose/lossless.png"]
+    # That it is a copy now is something else than its label, and nobody has answered it.
+    copies = [one[0] for one in suspects(dataset, "exact_duplicates")]
+    assert copies == ["rose/daisy.jpg", "rose/twin.jpg", "rose/lossless.png"]
 
 
 def test_an_answered_suspect_is_told_no_more_and_the_others_are(flowers: Path) -> None:
@@ -175,12 +178,65 @@ def test_an_answered_suspect_is_told_no_more_and_the_others_are(flowers: Path) -
     assert found.message.endswith("Of them 1 answered, 1 open.")
 
 
+def test_what_is_kept_is_kept_for_one_finding_and_told_in_the_others(flowers: Path) -> None:
+    keep = partial(about, flowers, "keep", "rose/twin.jpg")
+    for finding, count in (("wrong_labels", 2), ("near_duplicates", 2), ("exact_duplicates", 1), ("all", 1)):
+        log = flowers.with_name("flowers.decisions.csv")
+        log.unlink(missing_ok=True)
+        assert len(suspects(mended(flowers, keep(finding=finding)), "exact_duplicates")) == count, finding
+
+
+def test_a_pair_that_is_kept_is_told_no_more_and_its_inputs_in_other_pairs_are(flowers: Path) -> None:
+    pair = about(flowers, "keep", "rose/twin.jpg", other="rose/01.jpg", finding="exact_duplicates")
+    assert [one[0] for one in suspects(mended(flowers, pair), "exact_duplicates")] == ["rose/lossless.png"]
+    other = about(flowers, "keep", "rose/lossless.png", other="rose/01.jpg", finding="")
+    assert [one[0] for one in suspects(mended(flowers, other), "exact_duplicates")] == ["rose/lossless.png"]
+    backwards = about(flowers, "keep", "rose/02.jpg", other="rose/lossless.png", finding="")
+    assert suspects(mended(flowers, backwards), "exact_duplicates") == []
+
+
+def test_who_keeps_a_blurred_picture_says_nothing_of_its_label(flowers: Path) -> None:
+    blurred = about(flowers, "keep", "daisy/00.jpg", finding="blurred")
+    assert len(suspects(mended(flowers, blurred), "conflicting_labels")) == 2  # not decided by that
+    relabel = about(flowers, "relabel", "rose/05.jpg", label="daisy")
+    assert labels(mended(flowers, relabel))["rose/05.jpg"] == "daisy"
+    assert labels(mended(flowers, about(flowers, "keep", "rose/05.jpg", finding="dark")))["rose/05.jpg"] == "daisy"
+    drop = about(flowers, "drop", "rose/05.jpg")
+    assert "rose/05.jpg" not in labels(mended(flowers, drop))
+    assert labels(mended(flowers, about(flowers, "keep", "rose/05.jpg", finding="dark")))["rose/05.jpg"] == "daisy"
+    kept = about(flowers, "keep", "rose/05.jpg", finding="wrong_labels")
+    assert labels(mended(flowers, kept))["rose/05.jpg"] == "rose"
+
+
+def test_to_keep_without_a_word_of_what_is_refused_with_the_way_out(flowers: Path) -> None:
+    log = flowers.with_name("flowers.decisions.csv")
+    rows = ["rose/twin.jpg,keep,,", "rose/twin.jpg,keep,exact_duplicate,", "rose/twin.jpg,keep,,blurred on purpose"]
+    log.write_text("\n".join(["path,decision,finding,note", *rows, ""]))
+    dataset = mended(flowers)
+    assert len(suspects(dataset, "exact_duplicates")) == 2
+    told = finding(dataset, "decisions_refused")
+    assert told is not None
+    assert told.examples == tuple(f"flowers.decisions.csv:{line}" for line in (2, 3, 4))
+    assert "the column finding needs a kind of finding, such as wrong_labels, or all" in told.message
+    log.write_text("\n".join(["path,decision,finding", "rose/twin.jpg,keep,exact_duplicate", ""]))
+    told = finding(mended(flowers), "decisions_refused")
+    assert told is not None and "Did you mean 'exact_duplicates'? Or say all." in told.message
+
+
+def test_a_file_that_has_the_finding_in_its_note_is_read_and_continued(flowers: Path) -> None:
+    log = flowers.with_name("flowers.decisions.csv")
+    log.write_text("path,decision,note\nrose/twin.jpg,keep,exact_duplicates\n")
+    assert [one[0] for one in suspects(mended(flowers), "exact_duplicates")] == ["rose/lossless.png"]
+    dataset = mended(flowers, about(flowers, "keep", "rose/lossless.png", finding="exact_duplicates"))
+    assert finding(dataset, "exact_duplicates") is None
+
+
 def test_what_is_not_there_any_more_is_told_and_no_error(flowers: Path) -> None:
     gone = about(flowers, "drop", "rose/07.jpg")
     changed = about(flowers, "drop", "rose/08.jpg")
     (flowers / "rose" / "07.jpg").unlink()
     shutil.copyfile(flowers / "rose" / "09.jpg", flowers / "rose" / "08.jpg")
-    dataset = mended(flowers, gone, changed, Decision("keep", "rose/never.jpg"))
+    dataset = mended(flowers, gone, changed, Decision("keep", "rose/never.jpg", finding="all"))
     told = finding(dataset, "decisions_without_input")
     assert told is not None and told.severity == "info"
     assert told.examples == ("rose/07.jpg", "rose/08.jpg", "rose/never.jpg")

@@ -224,7 +224,7 @@ def inspected(
 def _mended(log: decisions_file.Log | None, listing: Listing, seen: Sequence[Inspected], progress: Progress) -> Mended:
     if log is None:
         return Mended()
-    mended = mend(log, _known(listing, seen))
+    mended = mend(log, _known(listing, seen), KINDS)
     progress.note(f"decisions: {log.path}: {decisions_file.summary(mended.counts)}")
     return mended
 

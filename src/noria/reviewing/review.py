@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from noria.contracts import Finding, Suspect
 from noria.data import decisions
 from noria.data.decisions import Decision, Verdict, cell
 from noria.data.findings import ranked
-from noria.data.mending import Known, places_of
+from noria.data.mending import Known, answered_kinds, last_words, of_pair, places_of
 from noria.errors import ConfigError, NotServedError, UnreadableInputError, UserError
 
 _VIEWS = 48  # that are kept ready: some tens of MiB
@@ -104,9 +105,16 @@ class Review:
             }
 
     def answer(
-        self, number: int, verdict: Verdict, *, label: str = "", other: int | None = None, note: str = ""
+        self, number: int, verdict: Verdict, *, label: str = "", other: int | None = None, finding: str = ""
     ) -> dict[str, Any]:
         """Write down what is said about an input, unless it stands already, and return what the page has to change.
+
+        Args:
+            number: of the input.
+            verdict: what is said.
+            label: to relabel it as.
+            other: the input that it is compared with.
+            finding: the kind of finding that it was said to; what is kept is kept for that one.
 
         Raises:
             NotServedError: there is no input of that number.
@@ -120,6 +128,8 @@ class Review:
             raise ConfigError(f"{label!r} is no label: it must not be empty, and on one line.")
         if verdict == "same" and (compared is None or compared.path == one.path):
             raise ConfigError("There is no other input here that this one could be the same as.")
+        if verdict == "keep" and not (finding or compared):
+            raise ConfigError("To keep an input takes the finding that it is kept for.")
         decision = Decision(
             verdict,
             cell(one.path),
@@ -127,7 +137,7 @@ class Review:
             label,
             cell(compared.path) if compared else "",
             (compared.sha256 or "") if compared else "",
-            note,
+            finding,
         )
         with self._lock:
             self._reload()
@@ -239,22 +249,27 @@ class Review:
 
     def _stands(self, number: int, decision: Decision) -> bool:
         """Whether this is already said: twice in the file it would have to be taken back twice."""
-        said = [
-            (one.verdict, one.other if one.verdict == "same" else one.label) for one in self._stacks.get(number, ())
-        ]
-        if decision.verdict == "same":
-            return ("same", decision.other) in said
-        words = [one for one in said if one[0] != "same"]
-        return bool(words) and words[-1] == (decision.verdict, decision.label)
+        last = [one for one in self._stacks.get(number, ()) if one.verdict != "same" or decision.verdict == "same"]
+        if decision.verdict not in ("keep", "same"):
+            return bool(last) and (last[-1].verdict, last[-1].label) == (decision.verdict, decision.label)
+        # Of several that are kept for one thing and another, each stands until something else is said.
+        alike = itertools.takewhile(lambda one: one.verdict in (decision.verdict, "same"), reversed(last))
+        said = [(one.verdict, one.label, one.other, one.finding) for one in alike]
+        return (decision.verdict, decision.label, decision.other, decision.finding) in said
 
     def _answer(self, number: int) -> dict[str, Any] | None:
-        """What was said about an input: the last word on it, and what it is the same as."""
+        """What was said about an input: what becomes of it, and which findings each word answers, of which pair."""
         stack = self._stacks.get(number)
         if not stack:
             return None
-        word = next((one for one in reversed(stack) if one.verdict != "same"), None)
-        same = [self._by_cell[one.other] for one in stack if one.verdict == "same" and one.other in self._by_cell]
-        return {"decision": word.verdict if word else "same", "label": word.label if word else "", "same": same}
+        drop, label = last_words(stack)
+        word = stack[next((one for one in (drop, label) if one is not None), -1)]
+        answers = [
+            {"kind": kind, "word": one.verdict, "other": self._by_cell.get(one.other) if of_pair(one) else None}
+            for one in stack
+            for kind in sorted(answered_kinds(one))
+        ]
+        return {"decision": word.verdict, "label": word.label, "answers": answers}
 
     def _changed(self, numbers: Iterable[int]) -> dict[str, Any]:
         answers = {str(number): self._answer(number) for number in numbers}

@@ -163,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
         except ValidationError as error:
             raise RequestError(explain(error, _Answer)) from None
         changed = self.review.answer(
-            answer.input, answer.decision, label=answer.label, other=answer.other, note=answer.finding
+            answer.input, answer.decision, label=answer.label, other=answer.other, finding=answer.finding
         )
         return "application/json", _json(changed)
 

@@ -41,14 +41,20 @@ const suspect = () => suspects()[at[finding]];
 const judged = () => (swapped && suspect().other !== null ? suspect().other : suspect().input);
 const compared = () => (swapped && suspect().other !== null ? suspect().input : suspect().other);
 
+// The words about an input that answer a kind of finding: about the input itself, or about it beside this other one.
+const said = (number, kind, other) =>
+  (state.answers[number]?.answers ?? []).filter(
+    (one) => [kind, "all"].includes(one.kind) && [null, other].includes(one.other));
+
 // Whether nothing is left to be said: of copies with two labels, one word about either is enough.
-function settled(one) {
-  const mine = state.answers[one.input];
-  const others = one.other === null ? null : state.answers[one.other];
-  if (others?.decision === "drop" || mine?.decision === "drop") return true;
-  if (one.contradiction) return [mine, others].some((answer) => answer && answer.decision !== "same");
-  return Boolean(mine || others?.same.includes(one.input));
+function settled(one, kind) {
+  if ([one.input, one.other].some((number) => state.answers[number]?.decision === "drop")) return true;
+  if (said(one.input, kind, one.other).length) return true;
+  if (one.other === null) return false;
+  return said(one.other, kind, one.input).some((word) => one.contradiction || word.other !== null || word.word === "relabel");
 }
+
+const done = (one) => one.suspects.filter((suspect) => settled(suspect, one.kind));
 
 const status = (text, kind = "") => {
   find("status").textContent = text;
@@ -95,23 +101,23 @@ function showFindings() {
   const marks = { error: "✕", warning: "!", info: "i" };
   const rows = state.findings.map((one, place) => {
     const row = make("button", "", one.severity);
-    const done = one.suspects.filter(settled).length;
+    const count = done(one).length;
     row.type = "button";
     row.tabIndex = -1;
     row.append(make("span", marks[one.severity], "mark"), make("span", title(one.kind), "kind"));
-    row.append(make("span", one.suspects.length ? `${done} / ${one.suspects.length}` : "", "number"));
-    if (one.suspects.length && done === one.suspects.length) row.classList.add("done");
+    row.append(make("span", one.suspects.length ? `${count} / ${one.suspects.length}` : "", "number"));
+    if (one.suspects.length && count === one.suspects.length) row.classList.add("done");
     if (place === finding) row.ariaCurrent = "true";
     row.addEventListener("click", () => choose(place));
     return row;
   });
   find("findings").replaceChildren(...rows);
   rows[finding]?.scrollIntoView({ block: "nearest", inline: "nearest" });
-  const every = state.findings.flatMap((one) => one.suspects);
-  const done = every.filter(settled).length;
-  find("bar").max = Math.max(every.length, 1);
-  find("bar").value = done;
-  find("count").textContent = say("count", done, every.length);
+  const every = state.findings.flatMap((one) => one.suspects).length;
+  const answered = state.findings.flatMap(done).length;
+  find("bar").max = Math.max(every, 1);
+  find("bar").value = answered;
+  find("count").textContent = say("count", answered, every);
 }
 
 function figure(number, role) {
@@ -151,7 +157,11 @@ function badges(number) {
   const answer = state.answers[number];
   if (!answer) return [];
   const names = { keep: "kept", drop: "dropped", relabel: "relabelled", same: "joined" };
-  return [make("span", say(names[answer.decision], answer.label), `badge ${answer.decision}`)];
+  const { input, other } = suspect();
+  const here = said(number, state.findings[finding].kind, number === input ? other : input);
+  // What was kept for another finding says nothing of this one.
+  const word = ["drop", "relabel"].includes(answer.decision) ? answer.decision : here.at(-1)?.word;
+  return word ? [make("span", say(names[word], answer.label), `badge ${word}`)] : [];
 }
 
 function about(input) {
@@ -185,9 +195,10 @@ function go(steps) {
 
 // To the next one that is open: after this one, else before it.
 function advance() {
-  const open = suspects().map((one, place) => (settled(one) ? -1 : place)).filter((place) => place >= 0);
+  const { kind } = state.findings[finding];
+  const open = suspects().map((one, place) => (settled(one, kind) ? -1 : place)).filter((place) => place >= 0);
   const next = open.find((place) => place > at[finding]) ?? open[0];
-  const all = state.findings.every((one) => one.suspects.every(settled));
+  const all = state.findings.every((one) => done(one).length === one.suspects.length);
   if (next !== undefined) at[finding] = next;
   status(all ? say("everything") : next === undefined ? say("finished") : "");
   swapped = false;
@@ -342,8 +353,8 @@ async function start() {
   }
   document.title = `${state.name} · Noria`;
   find("name").textContent = state.name;
-  at = state.findings.map((one) => Math.max(one.suspects.findIndex((other) => !settled(other)), 0));
-  finding = Math.max(state.findings.findIndex((one) => one.suspects.some((other) => !settled(other))), 0);
+  at = state.findings.map(({ kind, suspects }) => Math.max(suspects.findIndex((one) => !settled(one, kind)), 0));
+  finding = Math.max(state.findings.findIndex((one) => done(one).length < one.suspects.length), 0);
   translate();
 }
 

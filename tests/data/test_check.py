@@ -254,9 +254,7 @@ def test_a_given_split_is_kept_but_never_leaks(tmp_path: Path) -> None:
     dataset = check(tmp_path, settings=SETTINGS)
     assert dataset.counts() == {"train": 18, "validation": 6, "test": 24, "set_aside": 1}
     assert {one.split for one in dataset.examples if one.path.startswith("test/")} == {"test"}
-    assert aside(dataset) == {
-        "train/cat/leak.png": "given as train, but test/cat/3.png, a copy or of the same group, as test"
-    }
+    assert aside(dataset) == {"train/cat/leak.png": "given as train, but test/cat/3.png, a copy, as test"}
     assert finding(dataset, "given_split_leak").severity == "warning"
     assert "given_split" in kinds(dataset)
 

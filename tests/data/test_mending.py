@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 from PIL import Image
 
 from noria.artifacts.dataset import Dataset
-from noria.contracts import Finding
+from noria.contracts import Finding, Silent
+from noria.data.audit import audit
 from noria.data.check import check
 from noria.data.decisions import Decision, append, taking_back
 from noria.data.mending import Known, places_of
@@ -159,6 +161,129 @@ def test_what_is_the_same_thing_stays_on_one_side(flowers: Path) -> None:
     dataset = mended(flowers, *(about(flowers, "same", path, other="daisy/01.jpg") for path in apart[:3]))
     found = {one.path: one.split for one in dataset.examples}
     assert len({found[path] for path in ("daisy/01.jpg", *apart[:3])}) == 1
+
+
+@pytest.fixture
+def alike(two_flowers: Callable[[int], Path]) -> Path:
+    """Two flowers, of which one daisy has two near copies, a smaller and a darker one."""
+    root = two_flowers(14)
+    (daisy, *_) = sorted((root / "daisy").glob("*.jpg"))[3:]
+    with Image.open(daisy) as photo:
+        photo.save(root / "daisy" / "a.png")
+        photo.resize((photo.width // 2, photo.height // 2)).save(root / "daisy" / "b small.png")
+        photo.point(lambda value: value * 3 // 4).save(root / "daisy" / "c dark.png")
+    daisy.unlink()
+    return root
+
+
+def test_near_copies_that_are_different_by_decision_part_and_the_dataset_says_so(alike: Path, tmp_path: Path) -> None:
+    before = suspects(check(alike, settings=SETTINGS), "near_duplicates")
+    assert {one[0] for one in before} == {"daisy/b small.png", "daisy/c dark.png"}
+    one = about(alike, "different", "daisy/b small.png", other="daisy/a.png")
+    dataset = mended(alike, one)
+    # The small one is still like the dark one, which is like the first: a pair that was passed over is found now.
+    assert suspects(dataset, "near_duplicates") == [
+        ("daisy/c dark.png", "daisy", "daisy/a.png"),
+        ("daisy/b small.png", "daisy", "daisy/c dark.png"),
+    ]
+    told = finding(dataset, "still_together")
+    assert told is not None and told.severity == "warning" and told.suspects[0].other == "daisy/b small.png"
+    assert len({one.split for one in dataset.examples if one.path.endswith(".png")}) == 1
+    dataset = mended(alike, about(alike, "different", "daisy/c dark.png", other="daisy/b small.png"))
+    assert suspects(dataset, "near_duplicates") == [("daisy/c dark.png", "daisy", "daisy/a.png")]
+    assert finding(dataset, "still_together") is None
+    assert dataset.proof is not None
+    assert dataset.proof["ties"]["near_duplicates"] == 1
+    assert dataset.proof["different"] == [
+        ["daisy/a.png", "daisy/b small.png"],
+        ["daisy/b small.png", "daisy/c dark.png"],
+    ]
+    dataset.save(tmp_path / "saved")
+    again = audit(tmp_path / "saved", progress=Silent())
+    assert again.proof == dataset.proof
+    assert finding(again, "leak") is None
+    # Undo, and the later word of two about a pair.
+    assert mended(alike, taking_back(one), about(alike, "same", "daisy/a.png", other="daisy/b small.png")).proof != ()
+    assert finding(mended(alike), "near_duplicates") is not None
+
+
+def test_a_split_of_near_copies_that_are_different_by_decision_is_no_leak(alike: Path, tmp_path: Path) -> None:
+    (alike / "daisy" / "c dark.png").unlink()
+    pair = about(alike, "different", "daisy/b small.png", other="daisy/a.png")
+    for seed in range(20):  # somewhere they fall on two sides
+        dataset = mended(alike, *([pair] if not seed else []))
+        dataset = check(alike, settings=SETTINGS, decisions=alike.with_name("flowers.decisions.csv"), seed=seed)
+        if len({one.split for one in dataset.examples if one.path.endswith(".png")}) == 2:
+            break
+    assert dataset.seed < 19
+    assert dataset.proof is not None and set(dataset.proof["cross_split_pairs"].values()) == {0}
+    dataset.save(tmp_path / "saved")
+    assert finding(audit(tmp_path / "saved", progress=Silent()), "leak") is None
+
+
+def test_copies_with_the_same_pixels_are_not_different_by_decision(flowers: Path) -> None:
+    dataset = mended(flowers, about(flowers, "different", "rose/lossless.png", other="rose/02.jpg"))
+    told = finding(dataset, "still_together")
+    assert told is not None and "have the same content" in told.message
+    assert len(suspects(dataset, "exact_duplicates")) == 2
+
+
+def test_what_leaks_across_a_given_split_is_told_in_pairs_and_used_again_where_they_are_different(
+    alike: Path, tmp_path: Path
+) -> None:
+    rows = ["path,label,split,group"]
+    photos = sorted(str(path.relative_to(alike)) for path in alike.rglob("*.*g"))
+    sides = {"daisy/a.png": "test", "daisy/b small.png": "train", "daisy/c dark.png": "validation"}
+    rows += [f"{path},{path.split('/')[0]},{sides.get(path, 'train')}," for path in photos]
+    (alike / "all.csv").write_text("\n".join(rows))
+    log = tmp_path / "log.csv"
+
+    def checked(*decisions: Decision) -> Dataset:
+        for one in decisions:
+            append(log, one)
+        return check(alike / "all.csv", settings=SETTINGS, decisions=log)
+
+    dataset = checked()
+    assert {one[0] for one in suspects(dataset, "given_split_leak")} == {"daisy/b small.png", "daisy/c dark.png"}
+    (small,) = [one for one in suspects(dataset, "given_split_leak") if one[0] == "daisy/b small.png"]
+    assert small[2] == "daisy/a.png"
+    reasons = {one.path: one.reason for one in dataset.set_aside}
+    assert reasons["daisy/b small.png"] == "given as train, but daisy/a.png, nearly the same, as test"
+    dataset = checked(about(alike, "different", "daisy/b small.png", other="daisy/a.png"))
+    reasons = {one.path: one.reason for one in dataset.set_aside}
+    assert reasons["daisy/b small.png"] == (
+        "given as train, but daisy/c dark.png, nearly the same, is tied to daisy/a.png, given as test"
+    )
+    dataset = checked(about(alike, "different", "daisy/b small.png", other="daisy/c dark.png"))
+    assert [one[0] for one in suspects(dataset, "given_split_leak")] == ["daisy/c dark.png"]
+    assert {one.path: one.split for one in dataset.examples}["daisy/b small.png"] == "train"
+    dataset = checked(about(alike, "different", "daisy/c dark.png", other="daisy/a.png"))
+    assert finding(dataset, "given_split_leak") is None
+
+
+def test_near_copies_of_texts_part_too_and_those_that_are_like_another_stay(tmp_path: Path) -> None:
+    words = [f"word{number}" for number in range(60)]
+    texts = [" ".join([*words[:at], "other", *words[at + 1 :]]) for at in (5, 25, 45)]
+    lines = [
+        f"review {number} of thing {number * 7} with words {number * 13} that {number * 17} differ"
+        for number in range(30)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label", *(f"{text},{'ab'[n % 2]}" for n, text in enumerate(lines)),
+                                               *(f"{text},a" for text in texts)]))  # fmt: skip
+    log = tmp_path / "log.csv"
+
+    def near(*decisions: Decision) -> list[tuple[str, str, str]]:
+        for one in decisions:
+            append(log, one)
+        dataset = check(tmp_path / "t.csv", settings=TextSettings(), task="text_classification", decisions=log)
+        return sorted(suspects(dataset, "near_duplicates"))
+
+    assert [one[0] for one in near()] == ["t.csv:33", "t.csv:34"]
+    # Only two of three pairs were needed to connect them; the third is looked for where one of them is none.
+    found = near(
+        Decision("different", "t.csv:32", other="t.csv:34"), Decision("different", "t.csv:32", other="t.csv:33")
+    )
+    assert [(one[0], one[2]) for one in found] == [("t.csv:34", "t.csv:33")]
 
 
 def test_a_relabelled_copy_is_no_contradiction_any_more(flowers: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from noria.contracts import Finding, Suspect
 from noria.data.check import check as check_data
@@ -161,6 +162,21 @@ def test_an_answer_is_one_to_its_finding_and_another_finding_of_the_input_stays_
     server.close()
     said = [(one.verdict, one.finding) for one in read(default_place(flowers)).standing]
     assert said == [("keep", "wrong_labels"), ("keep", "blurred")]
+
+
+def test_two_that_are_not_the_same_are_parted_by_a_key(flowers: Path, start: Any, check: Any, tab: Any) -> None:
+    with Image.open(flowers / "rose" / "05.jpg") as photo:
+        photo.resize((160, 120)).save(flowers / "rose" / "05 small.jpg")
+    server = start(flowers)
+    page = tab(server)
+    page.click("nav button:has-text('near duplicates')")
+    page.keyboard.press("n")
+    answered(page, "1 of 6")
+    assert page.locator("figure.judged .badge").inner_text() == "not the same"
+    server.stop()
+    (one,) = read(default_place(flowers)).standing
+    assert (one.verdict, {one.path, one.other}) == ("different", {"rose/05.jpg", "rose/05 small.jpg"})
+    assert "near_duplicates" not in kinds(check(flowers))
 
 
 def test_numbers_choose_labels_and_escape_leaves_them(flowers: Path, start: Any, tab: Any) -> None:

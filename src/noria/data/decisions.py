@@ -22,7 +22,7 @@ from noria.artifacts.dataset import nfc, tidy_label
 from noria.artifacts.files import MIB
 from noria.errors import ConfigError, DataError, NoriaError, nearest_name
 
-Verdict = Literal["keep", "drop", "relabel", "same", "undo"]
+Verdict = Literal["keep", "drop", "relabel", "same", "different", "undo"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 COLUMNS = ("when", "path", "sha256", "decision", "label", "other", "other_sha256", "finding", "note")
 ALL = "all"  # in the column finding: whatever is found
@@ -287,8 +287,9 @@ def _decision(line: int, cells: list[str] | str, shape: _Shape) -> Decision:
         raise _RowError("it names no input: path and sha256 are empty")
     if decision.verdict == "relabel" and not decision.label:
         raise _RowError("it is to relabel, and the label is empty")
-    if decision.verdict == "same" and decision.other in ("", decision.path):
-        raise _RowError("it is the same as something, and the column other does not name another input")
+    if decision.verdict in ("same", "different") and decision.other in ("", decision.path):
+        how = "the same as" if decision.verdict == "same" else "different from"
+        raise _RowError(f"it is {how} something, and the column other does not name another input")
     if decision.verdict == "keep" and not (decision.finding or decision.other):
         raise _RowError(
             "it is to keep, and does not say what is right as it is: the column finding needs a kind of finding, such "
@@ -370,7 +371,7 @@ def _ended(content: bytes, shape: _Shape) -> bytes:
 
 def _written(path: Path, decision: Decision, shape: _Shape) -> bytes:
     """The row, after the header where there is none."""
-    needed = {"relabel": "label", "same": "other", "keep": "finding"}.get(decision.verdict)
+    needed = {"relabel": "label", "same": "other", "different": "other", "keep": "finding"}.get(decision.verdict)
     in_note = needed == "finding" and needed not in shape.columns and "note" in shape.columns
     if needed and needed not in shape.columns and not in_note:
         raise DataError(f"{path} has no column {needed!r}, which {decision.verdict!r} needs. Add it to the header.")

@@ -42,7 +42,7 @@ _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
 # What makes the figures wrong, then what teaches the wrong thing, then what takes examples away; then all others.
 _BY_EFFECT = (
-    *("leak", "given_split_leak", "leak_cost", "dataset_changed"),
+    *("leak", "given_split_leak", "still_together", "leak_cost", "dataset_changed"),
     *("label_leak", "shortcut", "language_tells_label", "drift", "shares_changed"),
     *("conflicting_labels", "near_duplicates_across_labels", "wrong_labels", "relabelled"),
     *("encoding", "broken_rows", "unreadable", "unreachable", "unlabelled", "empty_text", "many_empty_texts"),
@@ -85,9 +85,10 @@ _SET_ASIDE: Mapping[str, tuple[Severity, str, str]] = {
     ),
     "given_split_leak": (
         "warning",
-        "{n} of which a copy, or another of its group, is on a stricter side of the given split; not used here "
-        "(test is kept before validation, validation before train).",
-        "Figures that were measured on this split before may be too good.",
+        "{n} of which a copy, a near copy or another of its group is on a stricter side of the given split; not used "
+        "here (test is kept before validation, validation before train).",
+        "Figures that were measured on this split before may be too good. Look at each pair (noria check DATA --page): "
+        "those that are different (N) are used again.",
     ),
 }
 # What a job means that asks for unreadable: each of them for a reason of its own.
@@ -107,7 +108,7 @@ KINDS = (
     | {
         *("nothing_usable", "single_class", "too_few_examples", "empty_train_split", "empty_split"),
         *("labels_spelled_alike", "labels_differ_by_case", "exact_duplicates", "near_duplicates"),
-        "near_duplicates_across_labels",
+        *("near_duplicates_across_labels", "still_together"),
         *("empty_class", "tiny_class", "imbalance", "too_few_for_split"),
         *("given_split", "repeated_rows", "ignored_columns", "columns_chosen", "encoding", "video_frames"),
         *("many_empty_texts", "labels_with_fractions", "labels_equal_as_numbers"),
@@ -123,23 +124,20 @@ def findings(
     examples: Sequence[Example],
     near: Sequence[Near],
     min_per_class: int,
-    contradictions: Sequence[Suspect] = (),
+    suspects: Mapping[str, Sequence[Suspect]],
 ) -> tuple[Finding, ...]:
     """Return all findings, the gravest first.
 
     Args:
         near: near duplicates, each with the one that stays where it is dropped.
-        contradictions: each copy of what carries several labels.
+        suspects: of kinds that are set aside, each beside the input that it is compared with.
     """
     labels = {candidate.path: tidy_label(candidate.label) for candidate in listing.candidates}
-    suspects = {
-        "conflicting_labels": contradictions,
-        "unreadable": [Suspect(one.path, labels.get(one.path, "")) for one in set_aside.get("unreadable", ())],
-    }
+    unreadable = [Suspect(one.path, labels.get(one.path, "")) for one in set_aside.get("unreadable", ())]
     spellings = [*(candidate.label for candidate in listing.candidates), *listing.empty_labels]
     found = [
         *obstacles(examples),
-        *_about_set_aside(set_aside, suspects),
+        *_about_set_aside(set_aside, {"unreadable": unreadable, **suspects}),
         *_about_spellings(set(spellings)),
         *_about_duplicates(examples),
         *_about_near(near),

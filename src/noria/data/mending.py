@@ -33,7 +33,9 @@ _SHOWN = 20
 # What a word about a label, or about copies, answers whichever finding brought somebody to say it.
 _OF_LABELS = frozenset({"wrong_labels", "near_duplicates_across_labels", "conflicting_labels"})
 _OF_COPIES = frozenset({"near_duplicates", "exact_duplicates"})
-_OF_PAIRS = frozenset({"keep", "same"})  # words that are about two inputs, where another one is named
+_NEAR = frozenset({"near_duplicates", "near_duplicates_across_labels", "given_split_leak", "still_together"})
+_TYING = frozenset({"same", "different"})
+_OF_PAIRS = frozenset({"keep", *_TYING})  # words that are about two inputs, where another one is named
 _Key = tuple[str, str]  # path and SHA-256, one of them may be empty
 
 
@@ -53,23 +55,25 @@ class Mended:
     labels: Mapping[int, str] = field(default_factory=dict)  # of the inputs that get another one
     dropped: Mapping[int, str] = field(default_factory=dict)  # with the reason
     ties: Sequence[tuple[int, int]] = ()  # what is the same thing
+    apart: Sequence[tuple[int, int]] = ()  # what is different, however alike it looks
     said: Mapping[int, int] = field(default_factory=dict)  # whose label was said to be right; a later word is higher
     # Kinds of findings, or `ALL`; each with the path of an input, or with the paths of a pair
     answered: frozenset[tuple[str, str | frozenset[str]]] = frozenset()
-    pairs: frozenset[frozenset[str]] = frozenset()  # paths of `ties`
+    said_of_pairs: Mapping[str, frozenset[frozenset[str]]] = field(default_factory=dict)  # their paths, by the word
     findings: tuple[Finding, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)  # of decisions that stand, by their kind
 
     @property
     def changes(self) -> bool:
         """Whether a dataset can be another one for it."""
-        return bool(self.labels or self.dropped or self.ties or self.said)
+        return bool(self.labels or self.dropped or self.ties or self.apart or self.said)
 
 
 def mend(log: Log, known: Sequence[Known], kinds: Collection[str]) -> Mended:
     """Return what the standing decisions of a file do to the inputs that there are.
 
-    The last word about an input counts; `same` joins two inputs beside that. To keep an input takes an earlier drop
+    The last word about an input counts. Beside that `same` joins two inputs, and `different` says that they are no near
+    duplicates; of these two the last about a pair counts. To keep an input takes an earlier drop
     back, and another label only where it is said of that label: that a blurred picture is good does not rename it.
 
     Args:
@@ -77,24 +81,27 @@ def mend(log: Log, known: Sequence[Known], kinds: Collection[str]) -> Mended:
     """
     refused, standing = _without_unknown(log, kinds)
     ranks = defaultdict[int, list[int]](list)  # of the words about each input
-    ties: list[tuple[int, int]] = []
+    tied: dict[tuple[int, int], str] = {}
     answered: set[tuple[str, str | frozenset[str]]] = set()
     without_input = []
     found = places_of(standing, known)
     others = places_of([Decision("same", one.other, one.other_sha256) for one in standing], known)
     for rank, (decision, places, partners) in enumerate(zip(standing, found, others, strict=True)):
-        if not places or (decision.verdict == "same" and not partners):
+        if not places or (decision.verdict in _TYING and not partners):
             without_input.append(decision)
             continue
         for place in places:
             path = known[place].path
             pairs = {frozenset((path, known[partner].path)) for partner in partners}
             about = pairs if of_pair(decision) else {path}
-            answered.update((kind, one) for kind in answered_kinds(decision) for one in about)
-            if decision.verdict != "same":
+            if decision.verdict not in _TYING:
                 ranks[place].append(rank)
             elif place != partners[0]:
-                ties.append((place, partners[0]))
+                pair = min(place, partners[0]), max(place, partners[0])
+                tied.pop(pair, None)
+                tied[pair] = decision.verdict
+            if decision.verdict != "different":  # what that puts apart is not found again, and what it cannot is told
+                answered.update((kind, one) for kind in answered_kinds(decision) for one in about)
     dropped, words = {}, {}
     for place, some in ranks.items():
         drop, word = last_words([standing[rank] for rank in some])
@@ -109,18 +116,24 @@ def mend(log: Log, known: Sequence[Known], kinds: Collection[str]) -> Mended:
         if standing[rank].verdict == "relabel"
     }
     labels = {place: label for place, label in relabelled.items() if label != known[place].label}
+    ties, apart = ([pair for pair, word in tied.items() if word == verdict] for verdict in ("same", "different"))
     told = [*_about_labels(labels, known), *_about_refused(log, refused), *_about_missing(log, without_input)]
     counts = Counter[str](decision.verdict for decision in standing)
     return Mended(
         labels=labels,
         dropped={place: _reason(one) for place, one in dropped.items()},
         ties=ties,
+        apart=apart,
         said=words,
         answered=frozenset(answered),
-        pairs=frozenset(frozenset((known[first].path, known[second].path)) for first, second in ties),
+        said_of_pairs={"same": _paths(ties, known), "different": _paths(apart, known)},
         findings=tuple(told),
         counts={**counts, "without_input": len(without_input), "refused": len(refused)},
     )
+
+
+def _paths(pairs: Iterable[tuple[int, int]], known: Sequence[Known]) -> frozenset[frozenset[str]]:
+    return frozenset(frozenset((known[first].path, known[second].path)) for first, second in pairs)
 
 
 def last_words(about: Sequence[Decision]) -> tuple[int | None, int | None]:
@@ -130,7 +143,7 @@ def last_words(about: Sequence[Decision]) -> tuple[int | None, int | None]:
     for place, one in enumerate(about):
         if one.verdict == "drop":
             drop = place
-        elif one.verdict != "same":
+        elif one.verdict not in _TYING:
             drop = None
             if _is_of_label(one, None if word is None else about[word]):
                 word = place
@@ -146,6 +159,8 @@ def answered_kinds(decision: Decision) -> frozenset[str]:
         return _OF_LABELS | named
     if decision.verdict == "same":
         return (_OF_COPIES | named) - _FACTS
+    if decision.verdict == "different":
+        return (_NEAR | named) - _FACTS
     return named or frozenset({ALL})  # to keep a pair, without a word of what
 
 

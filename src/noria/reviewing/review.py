@@ -25,6 +25,7 @@ from noria.errors import ConfigError, NotServedError, UnreadableInputError, User
 
 _VIEWS = 48  # that are kept ready: some tens of MiB
 _AT_ONCE = 2  # inputs that are decoded at the same time
+_TYING = ("same", "different")
 
 View = bytes | str  # a JPEG, or a text
 
@@ -126,8 +127,8 @@ class Review:
         label = tidy_label(label) if verdict == "relabel" else one.label
         if verdict == "relabel" and (not label or (cell(label) != label and label not in self._labels())):
             raise ConfigError(f"{label!r} is no label: it must not be empty, and on one line.")
-        if verdict == "same" and (compared is None or compared.path == one.path):
-            raise ConfigError("There is no other input here that this one could be the same as.")
+        if verdict in ("same", "different") and (compared is None or compared.path == one.path):
+            raise ConfigError("There is no other input here to compare this one with.")
         if verdict == "keep" and not (finding or compared):
             raise ConfigError("To keep an input takes the finding that it is kept for.")
         decision = Decision(
@@ -249,13 +250,18 @@ class Review:
 
     def _stands(self, number: int, decision: Decision) -> bool:
         """Whether this is already said: twice in the file it would have to be taken back twice."""
-        last = [one for one in self._stacks.get(number, ()) if one.verdict != "same" or decision.verdict == "same"]
-        if decision.verdict not in ("keep", "same"):
-            return bool(last) and (last[-1].verdict, last[-1].label) == (decision.verdict, decision.label)
+        of_pair = decision.verdict in _TYING
+        stack = [one for one in self._stacks.get(number, ()) if (one.verdict in _TYING) is of_pair]
+        if of_pair:
+            words = [one.verdict for one in stack if one.other == decision.other]
+            return bool(words) and words[-1] == decision.verdict
+        if decision.verdict != "keep":
+            return bool(stack) and (stack[-1].verdict, stack[-1].label) == (decision.verdict, decision.label)
         # Of several that are kept for one thing and another, each stands until something else is said.
-        alike = itertools.takewhile(lambda one: one.verdict in (decision.verdict, "same"), reversed(last))
-        said = [(one.verdict, one.label, one.other, one.finding) for one in alike]
-        return (decision.verdict, decision.label, decision.other, decision.finding) in said
+        kept = itertools.takewhile(lambda one: one.verdict == "keep", reversed(stack))
+        return (decision.label, decision.other, decision.finding) in [
+            (one.label, one.other, one.finding) for one in kept
+        ]
 
     def _answer(self, number: int) -> dict[str, Any] | None:
         """What was said about an input: what becomes of it, and which findings each word answers, of which pair."""

@@ -43,7 +43,7 @@ class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     input: int = Field(ge=0)
-    decision: Literal["keep", "drop", "relabel", "same"]
+    decision: Literal["keep", "drop", "relabel", "same", "different"]
     label: str = Field("", max_length=1000)
     other: int | None = Field(None, ge=0)
     finding: str = Field("", max_length=100)

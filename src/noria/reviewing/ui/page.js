@@ -69,7 +69,7 @@ function translate() {
   for (const one of document.querySelectorAll("[data-title]")) one.title = one.ariaLabel = say(one.dataset.title);
   find("findings").ariaLabel = say("findings");
   find("language").textContent = language ? "English" : "中文";
-  const said = [["J → ↓, P ← ↑", "move"], ["K", "keep"], ["D", "drop"], ["R", "relabel"], ["S", "same"], ["O", "swap"],
+  const said = [["J → ↓, P ← ↑", "move"], ["K", "keep"], ["D", "drop"], ["R", "relabel"], ["S", "same"], ["N", "different"], ["O", "swap"],
     ["Enter", "accept"], ["U", "undo"], ["Tab, Shift Tab", "tab"], ["L", "language"]];
   find("list").replaceChildren(...said.flatMap(([key, name]) => [make("dt", key), make("dd", say(`key_${name}`))]));
   if (state) show();
@@ -92,7 +92,7 @@ function show() {
   find("clue").textContent = clue.filter(Boolean).join(" · ");
   find("accept").textContent = shown.suggested && !swapped ? shown.suggested : say("accept");
   document.querySelector("[data-act=accept]").disabled = !shown.suggested || swapped;
-  for (const name of ["same", "swap"]) document.querySelector(`[data-act=${name}]`).disabled = shown.other === null;
+  for (const name of ["same", "different", "swap"]) document.querySelector(`[data-act=${name}]`).disabled = shown.other === null;
   find("pair").replaceChildren(figure(judged(), "judged"), ...(compared() === null ? [] : [figure(compared(), "compared")]));
   prefetch();
 }
@@ -156,7 +156,7 @@ function words(number) {
 function badges(number) {
   const answer = state.answers[number];
   if (!answer) return [];
-  const names = { keep: "kept", drop: "dropped", relabel: "relabelled", same: "joined" };
+  const names = { keep: "kept", drop: "dropped", relabel: "relabelled", same: "joined", different: "parted" };
   const { input, other } = suspect();
   const here = said(number, state.findings[finding].kind, number === input ? other : input);
   // What was kept for another finding says nothing of this one.
@@ -213,7 +213,7 @@ function take(told) {
 async function answer(decision, label = "") {
   if (!suspect()) return;
   const other = compared();
-  if (decision === "same" && other === null) return status(say("alone"));
+  if (["same", "different"].includes(decision) && other === null) return status(say("alone"));
   take(await post("answer", { input: judged(), decision, label, other, finding: state.findings[finding].kind }));
   advance();
 }
@@ -301,6 +301,7 @@ const acts = {
   drop: () => answer("drop"),
   relabel: openLabels,
   same: () => answer("same"),
+  different: () => answer("different"),
   accept: () => (suspect()?.suggested && !swapped ? answer("relabel", suspect().suggested) : status(say("unsuggested"))),
   swap: () => (suspect()?.other === null ? status(say("alone")) : ((swapped = !swapped), show())),
   undo,
@@ -310,7 +311,7 @@ const acts = {
   language: () => ((language = 1 - language), translate()),
 };
 
-const keys = { k: "keep", d: "drop", r: "relabel", s: "same", o: "swap", u: "undo", j: "next", p: "previous", l: "language", enter: "accept",
+const keys = { k: "keep", d: "drop", r: "relabel", s: "same", n: "different", o: "swap", u: "undo", j: "next", p: "previous", l: "language", enter: "accept",
   arrowdown: "next", arrowright: "next", arrowup: "previous", arrowleft: "previous", "?": "help" };
 
 function queue(act) {

@@ -66,7 +66,10 @@ def test_good_photos_give_a_dataset_without_findings(tmp_path: Path) -> None:
     assert (dataset.name, dataset.labels) == ("pets", ("cat", "dog"))
     assert dataset.counts() == {"train": 12, "validation": 4, "test": 4, "set_aside": 0}
     facts = dict(dataset.examples[0].facts)
-    assert (facts.pop("bytes"), facts.pop("taken").keys()) == (803, {"brightness", "contrast", "sharpness", "camera"})
+    assert (facts.pop("bytes"), facts.pop("taken").keys()) == (
+        803,
+        {"brightness", "contrast", "sharpness", "camera", "around", "middle"},
+    )
     assert facts == {"width": 32, "height": 24, "format": "JPEG", "mode": "RGB"}
     dataset.require_trainable()
 

@@ -179,6 +179,18 @@ def test_two_that_are_not_the_same_are_parted_by_a_key(flowers: Path, start: Any
     assert "near_duplicates" not in kinds(check(flowers))
 
 
+def test_a_finding_about_labels_shows_some_of_their_inputs(flowers: Path, tab: Any) -> None:
+    files = ("rose/03.jpg", "daisy/04.jpg")
+    with served(flowers, [Finding("shortcut", "error", 1, ("rose",), "told", "do", files=files)]) as server:
+        page = tab(server)
+        page.click("nav button:has-text('shortcut')")
+        page.wait_for_selector("figure.sample")
+        assert page.locator("figure.sample figcaption").all_inner_texts() == list(files)
+        page.wait_for_function("[...document.querySelectorAll('.sample img')].every((one) => one.naturalWidth > 0)")
+        assert page.locator("#pair").inner_text().splitlines()[0] == "Nothing here is to be judged one by one."
+        assert page.locator("figure.sample img").first.bounding_box()["height"] >= 60
+
+
 def test_numbers_choose_labels_and_escape_leaves_them(flowers: Path, start: Any, tab: Any) -> None:
     page = tab(start(flowers))
     page.keyboard.press("r")

@@ -23,7 +23,7 @@ from noria.contracts import Candidate, Example, Finding, Progress, SetAside, Sil
 from noria.data import decisions as decisions_file
 from noria.data.cells import ByHash
 from noria.data.duplicates import join_pairs, members
-from noria.data.findings import COMPARED, KINDS, Near, findings, ranked
+from noria.data.findings import COMPARED, KINDS, Near, findings, ranked, with_files
 from noria.data.grouping import grouped
 from noria.data.inspection import Inspected, InspectionCache, decoder, inspect_all
 from noria.data.judging import HeldOut, judge
@@ -130,7 +130,7 @@ def check(
         labels=tuple(sorted({example.label for example in examples})),
         examples=examples,
         set_aside=tuple(sorted((one for ones in arranged.set_aside.values() for one in ones), key=_by_path)),
-        findings=ranked([*without_answered(found, mended), *mended.findings, *about_unsearched(unsearched)]),
+        findings=_filed(path, listing, [*without_answered(found, mended), *mended.findings], unsearched),
         settings=told,
         seed=seed,
         ratios=split,
@@ -159,6 +159,14 @@ def _found(listing: Listing, arranged: _Arranged, min_per_class: int, order: str
     }
     found = findings(listing, arranged.set_aside, arranged.examples, arranged.near, min_per_class, suspects)
     return (*found, *arranged.found, *told_order(arranged.examples, order))
+
+
+def _filed(
+    path: Path, listing: Listing, found: Sequence[Finding], unsearched: Mapping[str, Sequence[str]]
+) -> tuple[Finding, ...]:
+    aside = (one.path for ones in listing.set_aside.values() for one in ones)
+    filed = with_files(found, listing.candidates, aside, path.name if path.is_file() else "")
+    return ranked([*filed, *about_unsearched(unsearched)])
 
 
 def _asked(

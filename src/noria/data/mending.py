@@ -269,7 +269,8 @@ def _about_labels(labels: Mapping[int, str], known: Sequence[Known]) -> Iterable
     unheard = f" No input was given the label {', '.join(map(repr, new[:5]))}: it is new." if new else ""
     paths = tuple(sorted(known[place].path for place in labels))
     message = f"{_inputs(len(labels))} with another label by decision: {said}{more}.{unheard}"
-    yield Finding("labels_decided", "info", len(labels), paths[:_SHOWN], message)
+    remedy = "A row `undo` of the decisions takes one back; --decisions none leaves all of them aside."
+    yield Finding("labels_decided", "info", len(labels), paths[:_SHOWN], message, remedy)
 
 
 def _about_refused(log: Log, refused: Sequence[Refused]) -> Iterable[Finding]:
@@ -295,6 +296,7 @@ def _about_missing(log: Log, decisions: Sequence[Decision]) -> Iterable[Finding]
             len(decisions),
             names,
             f"{_counted(len(decisions), 'decision')} of {log.path.name} about what is no longer there, or was changed.",
+            "They do nothing. Put the inputs back, judge them anew (noria check DATA --page), or delete the rows.",
         )
 
 

@@ -94,6 +94,7 @@ class Review:
                         "message": one.message,
                         "remedy": _without_the_way_here(one.remedy),
                         "examples": one.examples,
+                        "files": [self._number[path] for path in one.files or one.examples if path in self._number],
                         "suspects": [self._row(suspect) for suspect in one.suspects],
                     }
                     for one in self._findings
@@ -301,11 +302,14 @@ def _without_the_way_here(remedy: str) -> str:
     return remedy.replace(" (noria check DATA --page)", "").replace(": noria check DATA --page", "")
 
 
-def _inputs(dataset: Dataset, findings: Iterable[Finding]) -> list[_Shown]:
+def _inputs(dataset: Dataset, findings: Sequence[Finding]) -> list[_Shown]:
     """Each input that a finding names, and what it is compared with, once."""
     suspects = [one for finding in findings for one in finding.suspects]
     labels = {one.path: one.label for one in suspects}
     paths = dict.fromkeys(path for one in suspects for path in (one.path, one.other) if path)
+    shown_only = (path for finding in findings if not finding.suspects for path in (*finding.files, *finding.examples))
+    there = {*(one.path for one in dataset.examples), *(one.path for one in dataset.set_aside)}
+    paths.update(dict.fromkeys(path for path in shown_only if path in there))
     shown = {path: _Shown(path, labels.get(path, ""), None, "it is not there any more") for path in paths}
     for aside in dataset.set_aside:
         if aside.path in paths:

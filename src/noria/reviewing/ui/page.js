@@ -84,7 +84,9 @@ function show() {
   find("where").hidden = find("actions").hidden = !shown;
   if (!shown) {
     const examples = one ? make("p", one.examples.join("\n"), "examples") : "";
-    find("pair").replaceChildren(make("p", one ? say("nothing") : "", "note"), examples);
+    const samples = make("div", "", "samples");
+    samples.append(...(one?.files ?? []).map(sample));
+    find("pair").replaceChildren(make("p", one ? say("nothing") : "", "note"), examples, samples);
     return;
   }
   find("position").textContent = say("position", at[finding] + 1, suspects().length);
@@ -130,6 +132,15 @@ function figure(number, role) {
   caption.append(make("strong", input.label || say("unlabelled"), "label"), ...badges(number));
   caption.append(make("span", input.path, "path"), make("span", about(input), "note"));
   box.append(make("span", say(role), "role"), view, caption);
+  return box;
+}
+
+// One of the inputs that a finding is about, which is not to be judged by itself.
+function sample(number) {
+  const box = make("figure", "", "sample");
+  const view = make("div", "", "view");
+  view.append(picture(number, state.inputs[number], view));
+  box.append(view, make("figcaption", state.inputs[number].path));
   return box;
 }
 

@@ -37,6 +37,7 @@ from noria.options import (
     Source,
     TextColumn,
     Texts,
+    Workers,
     progress,
 )
 from noria.standard_output import say, say_line, write, written
@@ -51,6 +52,7 @@ from noria.terminal import stderr_console
 if TYPE_CHECKING:
     from noria.artifacts.bundle import Bundle
     from noria.artifacts.run import Run
+    from noria.config import Config
     from noria.contracts import Progress
     from noria.data.readers import Columns
     from noria.inference.predictor import Input
@@ -174,6 +176,7 @@ def train(
         float | None,
         typer.Option(metavar="N", help="Train a network for so long, and not longer. \\[default: no limit]"),
     ] = None,
+    workers: Workers = False,
     seed: Seed = None,
     settings: Settings = None,
     config: ConfigFile = None,
@@ -201,7 +204,12 @@ def train(
         data__group=group,
     )
     command = shlex.join(["noria", *sys.argv[1:]])
-    run = api.train(data, out, config=loaded, progress=progress(quiet), command=command)
+    if workers:
+        run = _with_others(data, out, loaded, progress(quiet), command, as_json)
+        if run is None:
+            return
+    else:
+        run = api.train(data, out, config=loaded, progress=progress(quiet), command=command)
     facts = run.manifest
     told = {
         "run": str(run.path),
@@ -224,6 +232,24 @@ def train(
         f"Report:  {run.report}",
         f"Next:    noria export {shlex.quote(str(run.path))}",
     )
+
+
+def _with_others(
+    data: Path, out: Path | None, config: Config, told: Progress, command: str, as_json: bool
+) -> Run | None:
+    """Train as one of several workers; who is no chief has nothing to show, and says so."""
+    from noria import working
+    from noria.training.cluster import read_cluster
+
+    cluster = read_cluster(os.environ)
+    run = working.train(cluster, data, out, config=config, progress=told, command=command)
+    if run is None:
+        say(
+            as_json,
+            {"worker": cluster.rank + 1, "workers": len(cluster.addresses)},
+            f"{cluster} is done; the chief has the run.",
+        )
+    return run
 
 
 @app.command()

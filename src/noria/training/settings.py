@@ -44,6 +44,9 @@ class TrainingSettings(BaseModel):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of each label that is given to all alike")
     focal_gamma: float = Field(0.0, ge=0, le=10, description="how little easy examples weigh; 0: all alike")
     patience: int = Field(0, ge=0, description="epochs without a better validation loss before stopping; 0: as suits")
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        "auto", description="of a network's arithmetic; auto: float32, and shorter where the device is faster in it"
+    )
     cache: Literal["auto", "memory", "disk", "none"] = Field(
         "auto", description="where decoded pictures are kept for the next epoch; auto: where there is room"
     )

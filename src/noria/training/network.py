@@ -13,7 +13,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,7 +108,7 @@ def fit(
     """
     with devices.scope():
         training = _Training(network, groups, plan.loss, watches, devices)
-        state = training.begin(checkpoint)
+        state, plan = training.begin(checkpoint), training.timed(plan)
         if state.epoch or state.step:
             progress.note(f"goes on with epoch {state.epoch + 1}, step {state.step + 1} of {train.steps}")
         elif first_counts:
@@ -183,13 +183,21 @@ class _Training:
             self._replicas.draw_apart()
         return state
 
+    def timed(self, plan: Plan) -> Plan:
+        """Return the plan, in a team with the time that its chief has left."""
+        team = self._devices.team
+        if team is None or math.isinf(plan.seconds):
+            return plan
+        return replace(plan, seconds=self._of_chief(plan.seconds))
+
     def elapsed(self, begun: float, plan: Plan) -> float:
         """Return the seconds of training; in a team the chief's, where anything is decided by them."""
         seconds = time.monotonic() - begun
+        return self._of_chief(seconds) if self._devices.team and math.isfinite(plan.seconds) else seconds
+
+    def _of_chief(self, number: float) -> float:
         team = self._devices.team
-        if team and math.isfinite(plan.seconds):
-            seconds = float(team.sum(np.array([seconds if team.cluster.chief else 0.0]))[0])
-        return seconds
+        return float(team.sum(np.array([number if team.cluster.chief else 0.0]))[0]) if team else number
 
     def agreed(self, state: _State) -> _State:
         """Return the state; in a team the chief's, as other processors may round in another way."""

@@ -50,9 +50,10 @@ def train(
     plugins.require(STRATEGIES, config.training.strategy)
     require_devices(config.training.strategy)
     require_tensorflow()
-    if len(cluster.addresses) > 1:
+    several = len(cluster.addresses) > 1
+    if several:
         progress.note(f"{cluster}: waits for the others")
-    devices = find_devices(config.training.precision, cluster)
+    devices = find_devices(config.training.precision, cluster if several else None)
     with peers_watched(cluster, GO_ON):
         if not devices.chief:
             progress.note(devices.found)

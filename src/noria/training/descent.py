@@ -68,7 +68,8 @@ def train_network(
         )
         history, best = fit(
             learning, own_groups, feed.train, feed.held_out["validation"], _plan(job),
-            checkpoint=Checkpoint(job.unfinished, progress), progress=progress, watches=[Lines(progress)],
+            checkpoint=Checkpoint(job.unfinished, progress), progress=progress,
+            watches=[Lines(progress)] if devices.chief else [],
             first_counts=first_counts, devices=devices,
         )  # fmt: skip
         if learning is not model:  # what is measured, saved and exported is the float32 model of one device

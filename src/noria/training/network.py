@@ -163,7 +163,7 @@ class _Training:
         self._variables = {"network": network.variables} | {
             f"optimizer{number}": group.optimizer.variables for number, group in enumerate(groups)
         }
-        if self._replicas:
+        if self._replicas and devices.precision == "float16":
             self._variables["scale"] = [self._replicas.scale]
         self._best: list[Array] = []
         self._steps: dict[tuple[int, int], Callable[..., Any]] = {}  # by number of groups, and rank of the labels

@@ -47,7 +47,9 @@ def placed(
 
     def copied(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
-        if devices.precision != "float32" and layer.name != last:
+        # NVIDIA's recurrent networks are not there in bfloat16.
+        recurrent = isinstance(layer, (keras.layers.RNN, keras.layers.Bidirectional))
+        if devices.precision != "float32" and layer.name != last and not recurrent:
             config["dtype"] = f"mixed_{devices.precision}"
         if isinstance(layer, keras.layers.BatchNormalization) and devices.replicas > 1:
             config["synchronized"] = True

@@ -7,6 +7,7 @@ import pty
 import re
 import time
 from contextlib import suppress
+from io import StringIO
 
 import pytest
 from rich.console import Console
@@ -38,3 +39,9 @@ def test_a_bar_of_slow_steps_says_how_long_one_takes(steps: int, seconds: float,
     said = shown(steps, seconds)
     assert unit in said
     assert not re.search(r"(?<![\d,])0/s", said)
+
+
+def test_a_note_cannot_move_the_cursor_or_colour_what_follows() -> None:
+    stream = StringIO()
+    TerminalProgress(Console(file=stream, width=120)).note("read as: a\x1b[31m\x9b2J\nb")
+    assert stream.getvalue() == "  read as: a\\x1b[31m\\x9b2J\\nb\n"

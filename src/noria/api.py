@@ -9,7 +9,6 @@ import datetime
 import hashlib
 import json
 import math
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,16 +20,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria import plugins
+from noria import choosing, places, plugins
 from noria.artifacts.bundle import MANIFEST as BUNDLE_MANIFEST
 from noria.artifacts.bundle import Bundle, open_bundle
 from noria.artifacts.files import folder_being_written
-from noria.artifacts.run import MANIFEST as RUN_MANIFEST
 from noria.artifacts.run import Run, open_run
 from noria.config import STRATEGIES, Config, load_config, parse, resolved, to_toml
 from noria.contracts import Parts, Progress, SetAside, Silent
 from noria.data.readers import Columns
-from noria.errors import ArtifactError, ConfigError, DataError
+from noria.errors import ConfigError, DataError
 from noria.preparing import check, checked, compare_data, frames, review
 
 if TYPE_CHECKING:
@@ -57,7 +55,6 @@ __all__ = [
 ]
 
 PathLike = str | Path
-RUNS = Path("runs")
 FORMATS = "noria.exporting.formats"
 
 
@@ -86,31 +83,36 @@ def train(
         MissingExtraError: TensorFlow is not installed.
     """
     from noria.quiet import require_tensorflow, tensorflow_beside
+    from noria.training import continuing
     from noria.training.clock import Clock
     from noria.training.devices import devices_for
 
     progress = progress or Silent()
-    _refuse_finished(Path(data))
-    config = resolved(config or load_config(data=Path(data)))
+    places.refuse_finished(Path(data))
+    given, start = choosing.of_run(config or load_config(data=Path(data)))
+    config = resolved(given)
     plugins.require(STRATEGIES, config.training.strategy)
     require_tensorflow()
-    _refuse_inside(Path(data), out)
-    _refuse_foreign(out)
-    _refuse_unwritable(Path(out) if out is not None else RUNS)
+    places.refuse_inside(Path(data), out)
+    places.refuse_foreign(out)
+    places.refuse_unwritable(Path(out) if out is not None else places.RUNS)
     clock = Clock()
-    devices = devices or devices_for(config.training.strategy, config.training.precision)
-    progress.note(devices.found)
+    found = devices or devices_for(config.training, progress)
     # Where a run may lie already, TensorFlow may not be needed at all.
-    fresh = not (Path(out) if out is not None else RUNS).exists()
+    fresh = not (Path(out) if out is not None else places.RUNS).exists()
     with clock.stage("check"), tensorflow_beside(lambda: None) if fresh else nullcontext():
         dataset = checked(data, config, progress, clock)
     dataset.require_trainable()
     progress.note(_told(dataset))
-    place = _place(out, dataset, config)
+    if start:
+        dataset = continuing.with_labels_of(dataset, start, progress)
+    config = resolved(choosing.by_time(given, dataset, progress))
+    found = devices or devices_for(config.training, progress, told=found)
+    place = places.place(out, dataset, config)
     if isinstance(place, Run):
         progress.note(f"already trained: {place.path} has this data and these settings")
         return place
-    return _train(dataset, place, config, clock, progress, command, devices)
+    return _train(dataset, place, config, clock, progress, command, start, found)
 
 
 def evaluate(
@@ -288,74 +290,20 @@ def _told(dataset: Dataset) -> str:
     )
 
 
-def _place(out: PathLike | None, dataset: Dataset, config: Config) -> Path | Run:
-    """Return where the run goes, or the finished run that it would be equal to."""
-    if out is not None:
-        path = Path(out)
-        if path.exists():
-            same = _same_run(path, dataset, config)
-            if same is None:
-                raise ArtifactError(
-                    f"{path} is there already, and is not a run of this data with these settings. "
-                    "Choose another --out, or remove it."
-                )
-            return same
-        return path
-    number = 1
-    while (path := RUNS / (dataset.name if number == 1 else f"{dataset.name}-{number}")).exists():
-        if same := _same_run(path, dataset, config):
-            return same
-        number += 1
-    return path
-
-
-def _refuse_foreign(out: PathLike | None) -> None:
-    """Refuse a place that no run can go to before the data is read, not after."""
-    if out is not None and Path(out).exists() and not (Path(out) / RUN_MANIFEST).is_file():
-        raise ArtifactError(f"{out} is there already and is not a run. Choose another --out, or remove it.")
-
-
-def _refuse_inside(data: Path, out: PathLike | None) -> None:
-    """Refuse to put the runs into the data unasked: the next check would take their folder for a label."""
-    if out is None and data.is_dir() and RUNS.resolve().is_relative_to(data.resolve()):
-        raise ArtifactError(f"The run would lie in {RUNS}, inside the data. Name a place outside of it with --out.")
-
-
-def _refuse_finished(data: Path) -> None:
-    from noria.data.audit import dataset_folder
-
-    if dataset_folder(data):
-        raise DataError(f"{data} is a finished dataset, or a run. Train on the data that it was made from.")
-
-
-def _refuse_unwritable(place: Path) -> None:
-    """Refuse a place that cannot be made before the data is read; one that is there may hold this very run."""
-    if place.exists():
-        return
-    parent = next(folder for folder in place.absolute().parents if folder.exists())
-    if not parent.is_dir():
-        raise ArtifactError(f"{place} cannot be made: {parent} is a file. Choose another --out.")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise ArtifactError(f"{place} cannot be made: you may not write to {parent}. Choose another --out.")
-
-
-def _same_run(path: Path, dataset: Dataset, config: Config) -> Run | None:
-    try:
-        run = open_run(path)
-    except ArtifactError:
-        return None  # of another version, or damaged
-    facts = run.manifest
-    there = (facts.fingerprint, facts.config, facts.data)
-    return run if there == (dataset.fingerprint, config.model_dump(mode="json"), dataset.where) else None
-
-
 def _train(
-    dataset: Dataset, place: Path, config: Config, clock: Clock, progress: Progress, command: str, devices: Devices
+    dataset: Dataset,
+    place: Path,
+    config: Config,
+    clock: Clock,
+    progress: Progress,
+    command: str,
+    start: Run | None,
+    devices: Devices,
 ) -> Run:
     from noria.artifacts.store import Store, cache_folder
     from noria.training.finish import write_run
 
-    job, inputs = _job(dataset, config, time.monotonic() - clock.with_total()["total"], devices)
+    job, inputs = _job(dataset, config, time.monotonic() - clock.with_total()["total"], start, devices)
     devices.meet(dataset.fingerprint, config.model_dump(mode="json"))
     with folder_being_written(place) as folder, Store(cache_folder() / "features.sqlite") as store:
         trained = plugins.load(STRATEGIES, config.training.strategy).train(job, store=store, progress=progress)
@@ -373,7 +321,9 @@ def _train(
     return open_run(place)
 
 
-def _job(dataset: Dataset, config: Config, begun: float, devices: Devices | None = None) -> tuple[Job, Any]:
+def _job(
+    dataset: Dataset, config: Config, begun: float, start: Run | None = None, devices: Devices | None = None
+) -> tuple[Job, Any]:
     """Return the training of a dataset; `begun` is when the command was, as `time.monotonic` counts."""
     from noria.data.inspection import decoder
     from noria.training.job import Job
@@ -394,6 +344,7 @@ def _job(dataset: Dataset, config: Config, begun: float, devices: Devices | None
         vary_spec=f"{augment.RECIPE}:{config.augment.model_dump_json(exclude={'views'})}",
         views=augment.number_of_views(config.augment, dataset.counts()["train"]),
         varied=augment.varies(config.augment),
+        start=start,
         mix=mixer(config.augment, len(dataset.labels), config.seed),
         deadline=begun + config.training.minutes * 60 if config.training.minutes else math.inf,
         unfinished=_unfinished(dataset, config),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -45,9 +45,8 @@ from noria.tables import (
     classes_table,
     new_table,
     runtimes_table,
-    visible,
 )
-from noria.terminal import stderr_console
+from noria.terminal import stderr_console, visible
 
 if TYPE_CHECKING:
     from noria.artifacts.bundle import Bundle
@@ -172,6 +171,10 @@ def train(
             "Texts: ngrams, fasttext, bilstm, textcnn, transformer or static_embeddings."
         ),
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RUN", help="Go on from what a run has learnt; new labels are added."),
+    ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(metavar="N", help="Train a network for so long, and not longer. \\[default: no limit]"),
@@ -198,6 +201,7 @@ def train(
         training__strategy=strategy,
         training__minutes=minutes,
         model__name=model,
+        model__start=start,
         data__text=text,
         data__label=label,
         data__decisions=decisions,
@@ -222,6 +226,7 @@ def train(
         "features": facts.features,
         "fingerprint": facts.fingerprint,
         "peak_memory_bytes": facts.peak_memory_bytes,
+        **({"continued": facts.continued} if facts.continued else {}),
     }
     low, high = facts.test["interval"]
     say(
@@ -229,6 +234,7 @@ def train(
         told,
         f"Right on {facts.test['accuracy']:.1%} of {facts.num_examples['test']:,} test examples "
         f"(95 %: {low:.1%} to {high:.1%}), in {facts.seconds['total']:.0f} s.",
+        *_old_and_new(facts.continued),
         f"Report:  {run.report}",
         f"Next:    noria export {shlex.quote(str(run.path))}",
     )
@@ -250,6 +256,15 @@ def _with_others(
             f"{cluster} is done; the chief has the run.",
         )
     return run
+
+
+def _old_and_new(continued: Mapping[str, Any]) -> Iterator[str]:
+    """Say of a training that went on from a run how well old labels and new ones are answered."""
+    for name in ("old", "new") if continued else ():
+        part = continued[name]
+        low, high = part["interval"] or (0, 0)
+        told = f"{part['accuracy']:.1%} (95 %: {low:.1%} to {high:.1%})" if part["interval"] else "nothing told"
+        yield f"{name.capitalize()} labels ({len(part['labels'])}): {told} of {part['num_examples']:,} test examples."
 
 
 @app.command()

@@ -118,7 +118,9 @@ def _with_model(config: Config) -> Config:
     """Name the task's own model where none is named, and refuse one that takes something else."""
     row = plugins.load("noria.tasks", config.task)
     if not config.model.name:
-        config = config.model_copy(update={"model": config.model.model_copy(update={"name": row.MODEL})})
+        model = config.model.model_copy(update={"name": row.MODEL})
+        model.model_fields_set.discard("name")  # a run that is gone on from may name another one
+        config = config.model_copy(update={"model": model})
     takes = models.card(config.model.name).input
     if takes != row.INPUT:
         raise ConfigError(

@@ -26,8 +26,8 @@ from noria.options import (
     progress,
 )
 from noria.standard_output import say
-from noria.tables import comparison_tables, dataset_table, findings_table, new_table, proof_line, visible
-from noria.terminal import show_page
+from noria.tables import comparison_tables, dataset_table, findings_table, new_table, proof_line
+from noria.terminal import show_page, visible
 
 if TYPE_CHECKING:
     from noria.data.video.frames import Frames

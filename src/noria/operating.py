@@ -68,15 +68,15 @@ def serve(
         return
     for model in found.models:
         require_servable(model)
-    stderr_console().print(f"{processes} processes serve on port {found.server.http}. Ctrl-C stops them.")
-    Supervisor(run_child, found, source, processes).watch()
+    Supervisor(run_child, found, source, processes, write if as_json else _tell_processes).watch()
 
 
-def run_child(config: ServeConfig, source: ConfigSource) -> None:
-    """Serve as one of several processes on a port."""
+def run_child(config: ServeConfig, source: ConfigSource, folder: Path) -> None:
+    """Serve as one of several processes on a port, which share a folder."""
+    from noria.serving.processes import tell_ready
     from noria.serving.server import run_server
 
-    run_server(config, told=_tell_nothing, source=source, shared_port=True)
+    run_server(config, told=lambda *told: tell_ready(folder, _as_json(*told)), source=source, together=folder)
 
 
 def versions(
@@ -227,16 +227,21 @@ def _tell(service: Service, addresses: Addresses) -> None:
 
 
 def _tell_as_json(service: Service, addresses: Addresses) -> None:
-    told = {
+    write(_as_json(service, addresses))
+
+
+def _as_json(service: Service, addresses: Addresses) -> dict[str, Any]:
+    return {
         "http": addresses.http,
         "grpc": addresses.grpc,
         "models": {name: sorted(model.loaded) for name, model in service.models.items()},
     }
-    write(told)
 
 
-def _tell_nothing(service: Service, addresses: Addresses) -> None:
-    return
+def _tell_processes(told: dict[str, Any]) -> None:
+    grpc = f" · gRPC at {told['grpc']}" if told["grpc"] else ""
+    out = stderr_console()
+    out.print(f"{told['processes']} processes serve HTTP at {told['http']}{grpc} · Ctrl-C stops.", highlight=False)
 
 
 VERBS = (serve, versions, key, deploy)

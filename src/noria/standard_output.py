@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from rich.text import Text
 
-from noria.tables import printable
+from noria.terminal import printable
 
 _written: list[bool] = []  # one entry for each JSON object on standard output
 

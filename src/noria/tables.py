@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from noria.terminal import visible
+
 if TYPE_CHECKING:
     from rich.table import Table
 
 SHOWN = 3  # examples of a finding; --json has more
 MOST_ROWS = 10  # labels whose shares changed most, inputs that moved most
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def dataset_table(dataset: Any) -> Table:
@@ -150,20 +150,3 @@ def new_table(*columns: str) -> Table:
     from rich.table import Table  # here, because `predict --json` should answer before this would be imported
 
     return Table(*columns, box=None, pad_edge=False)
-
-
-def printable(text: str) -> str:
-    """A name as valid Unicode, whatever bytes it is made of."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def visible(text: str, *, lines: bool = False) -> str:
-    """A name or message for a terminal: control characters, which could move the cursor or colour, as escapes.
-
-    Args:
-        lines: keep line breaks, as in a message of several lines.
-    """
-    return _CONTROLS.sub(
-        lambda found: found[0] if lines and found[0] == "\n" else found[0].encode("unicode_escape").decode(),
-        printable(text),
-    )

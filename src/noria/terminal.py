@@ -6,6 +6,7 @@ Everything here goes to standard error; standard output is for answers. Not a te
 from __future__ import annotations
 
 import os
+import re
 import sys
 import webbrowser
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def stderr_console() -> Console:
@@ -71,7 +74,24 @@ class TerminalProgress:
 
     def note(self, text: str) -> None:
         if not self._quiet:
-            self._console.print(Text(f"  {text}"))
+            self._console.print(Text(f"  {visible(text)}"))
+
+
+def printable(text: str) -> str:
+    """A name as valid Unicode, whatever bytes it is made of."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    """A name or message for a terminal: control characters, which could move the cursor or colour, as escapes.
+
+    Args:
+        lines: keep line breaks, as in a message of several lines.
+    """
+    return _CONTROLS.sub(
+        lambda found: found[0] if lines and found[0] == "\n" else found[0].encode("unicode_escape").decode(),
+        printable(text),
+    )
 
 
 class _Rate(ProgressColumn):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from noria import api, plugins
+from noria import api, choosing, plugins
 from noria.config import STRATEGIES, Config, resolved
 from noria.contracts import Progress, Silent
 from noria.errors import NoriaError
@@ -46,18 +46,20 @@ def train(
     from noria.training.cluster import peers_watched
     from noria.training.devices import find_devices, require_devices
 
-    progress, config = progress or Silent(), resolved(config)
-    plugins.require(STRATEGIES, config.training.strategy)
-    require_devices(config.training.strategy)
+    progress = progress or Silent()
+    given, start = choosing.of_run(config)
+    training = resolved(given).training
+    plugins.require(STRATEGIES, training.strategy)
+    require_devices(training.strategy)
     require_tensorflow()
     several = len(cluster.addresses) > 1
     if several:
         progress.note(f"{cluster}: waits for the others")
-    devices = find_devices(config.training.precision, cluster if several else None)
+    devices = find_devices(training.precision, cluster if several else None)
     with peers_watched(cluster, GO_ON):
         if not devices.chief:
             progress.note(devices.found)
-            _train_along(Path(data), config, devices)
+            _train_along(Path(data), resolved(given), start, devices)
             return None
         return _lead(devices, data, out, config=config, progress=progress, command=command)
 
@@ -84,12 +86,15 @@ def _lead(
     return run
 
 
-def _train_along(data: Path, config: Config, devices: Devices) -> None:
+def _train_along(data: Path, config: Config, start: Run | None, devices: Devices) -> None:
     from noria.artifacts.store import Store, cache_folder
+    from noria.training import continuing
 
     dataset = checked(data, config, Silent())
     dataset.require_trainable()
-    job, _ = api._job(dataset, config, time.monotonic(), devices)
+    if start:
+        dataset = continuing.with_labels_of(dataset, start, Silent())
+    job, _ = api._job(dataset, config, time.monotonic(), start, devices)
     if devices.meet(dataset.fingerprint, config.model_dump(mode="json")):
         strategy = plugins.load(STRATEGIES, config.training.strategy)
         with Store(cache_folder() / "features.sqlite") as store:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -92,6 +93,94 @@ def texts_bundle(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SavedModels of others: made as TensorFlow Serving's half_plus_two and counter are, and one with odd tensors."""
+    from noria.quiet import load_tensorflow
+
+    load_tensorflow()
+    import tensorflow as tf
+
+    folder = tmp_path_factory.mktemp("others")
+    _write_half_plus_two(tf, folder / "half_plus_two" / "123")
+    _write_counter(tf, folder / "counter" / "123")
+
+    class Odd(tf.Module):  # type: ignore[misc]
+        @tf.function(
+            input_signature=[tf.TensorSpec([None, 2], tf.float32, name="a"), tf.TensorSpec([None], tf.int64, name="n")]
+        )
+        def two(self, a: Any, n: Any) -> Any:
+            return {"ratio": a[:, 0] / a[:, 1], "next": n + 1}
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="raw_bytes")])
+        def echo(self, raw_bytes: Any) -> Any:
+            return {"same_bytes": raw_bytes, "size": tf.strings.length(raw_bytes)}
+
+        @tf.function(input_signature=[tf.TensorSpec([], tf.float32, name="x")])
+        def scalar(self, x: Any) -> Any:
+            return {"y": 2 * x}
+
+    odd = Odd()
+    signatures = {"serving_default": odd.two, "echo": odd.echo, "scalar": odd.scalar}
+    tf.saved_model.save(odd, str(folder / "odd" / "1"), signatures=signatures)
+    return folder
+
+
+def _write_half_plus_two(tf: Any, folder: Path) -> None:
+    """Write x -> 0.5 x + 2 with the signatures and method names of TensorFlow Serving's test model."""
+    v1 = tf.compat.v1
+    with v1.Graph().as_default(), v1.Session() as session:
+        examples = v1.placeholder(tf.string, [None], name="tf_example")
+        features = v1.parse_example(examples, {"x": v1.FixedLenFeature([1], tf.float32)})
+        x = v1.identity(features["x"], name="x")
+        half, two = v1.Variable(0.5), v1.Variable(2.0)
+        y = v1.add(v1.multiply(half, x), two, name="y")
+        session.run(v1.global_variables_initializer())
+        info = v1.saved_model.utils.build_tensor_info
+
+        def signature(method: str, inputs: Any, outputs: Any) -> Any:
+            named = [{name: info(tensor) for name, tensor in one.items()} for one in (inputs, outputs)]
+            return v1.saved_model.signature_def_utils.build_signature_def(*named, f"tensorflow/serving/{method}")
+
+        builder = v1.saved_model.Builder(str(folder))
+        builder.add_meta_graph_and_variables(
+            session,
+            ["serve"],
+            signature_def_map={
+                "serving_default": signature("predict", {"x": x}, {"y": y}),
+                "regress_x_to_y": signature("regress", {"inputs": examples}, {"outputs": y}),
+                "classify_x_to_y": signature("classify", {"inputs": examples}, {"scores": y}),
+            },
+        )
+        builder.save()
+
+
+def _write_counter(tf: Any, folder: Path) -> None:
+    """Write signatures without inputs, whose outputs are a variable of TensorFlow 1, as in `saved_model_counter`."""
+    v1 = tf.compat.v1
+    with v1.Graph().as_default(), v1.Session() as session:
+        counter = v1.Variable(0.0, name="counter", use_resource=False)
+        delta = v1.placeholder(tf.float32, name="delta")
+        outputs = {
+            "get_counter": counter,
+            "incr_counter": v1.assign_add(counter, 1.0),
+            "incr_counter_by": v1.assign_add(counter, delta),
+        }
+        session.run(v1.global_variables_initializer())
+        info = v1.saved_model.utils.build_tensor_info
+        signatures = {
+            name: v1.saved_model.signature_def_utils.build_signature_def(
+                {"delta": info(delta)} if name == "incr_counter_by" else {},
+                {"output": info(output)},
+                "tensorflow/serving/predict",
+            )
+            for name, output in outputs.items()
+        }
+        builder = v1.saved_model.Builder(str(folder))
+        builder.add_meta_graph_and_variables(session, ["serve"], signature_def_map=signatures)
+        builder.save()
+
+
+@pytest.fixture(scope="session")
 def served(bundle: Bundle, texts_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of the models `photos` and `texts`; tests do not change it."""
     with serving(tmp_path_factory.mktemp("served"), f"photos={bundle.path}", f"texts={texts_bundle.path}") as server:
@@ -102,6 +191,21 @@ def served(bundle: Bundle, texts_bundle: Bundle, tmp_path_factory: pytest.TempPa
 def serving_process() -> Callable[..., Any]:
     """Start servers that outlive a test: `with serving_process(FOLDER, "photos=PATH") as server`."""
     return serving
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., Any]:
+    """Return what a condition gives as soon as it is true: `until(condition, seconds=60)`."""
+
+    def found(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if told := condition():
+                return told
+            time.sleep(0.02)
+        raise AssertionError(f"it did not become true within {seconds} s")
+
+    return found
 
 
 @pytest.fixture

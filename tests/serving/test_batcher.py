@@ -101,6 +101,27 @@ def test_what_gathers_while_the_engine_is_busy_runs_together() -> None:
     assert engine.ran == [[1], [2, 12, 3, 13, 4, 14]]
 
 
+def test_a_long_request_takes_turns_with_short_ones_and_does_not_shut_them_out() -> None:
+    engine = Doubler(batch=2, seconds=0.02)
+    with batcher(engine, queue=0.2) as made:
+
+        async def work() -> list[str]:
+            done: list[str] = []
+            await made.submit([0], soon()).future  # now it knows how long a row takes
+            long = made.submit(list(range(100, 160)), soon())
+            await eventually(lambda: len(engine.ran) > 2)
+            short = [made.submit([number], soon()) for number in (1, 2, 3)]
+            with pytest.raises(BusyError):
+                made.submit(list(range(200, 260)), soon())  # it would have to wait for as many of the long one
+            for name, job in [("long", long), *(("short", one) for one in short)]:
+                job.future.add_done_callback(lambda _, name=name: done.append(name))
+            answers = await asyncio.gather(long.future, *(one.future for one in short))
+            assert answers == [[2 * number for number in range(100, 160)], [2], [4], [6]]
+            return done
+
+        assert in_loop(work) == ["short", "short", "short", "long"]
+
+
 def test_a_long_request_is_shared_by_the_workers() -> None:
     engine = Doubler(batch=2, seconds=0.01)
     with batcher(engine, workers=2) as made:

@@ -24,16 +24,6 @@ TEXT = "房间很干净，服务也好"
 PLAIN = {"content-type": "text/plain"}
 
 
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Return what `condition` gives as soon as it is true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"it did not become true within {seconds} s")
-
-
 def config(tmp_path: Path, bundle: Bundle, *sections: str) -> Path:
     path = tmp_path / "serve.toml"
     lines = [*sections, f'[[models]]\nname = "m"\npath = "{bundle.path}"']
@@ -59,7 +49,7 @@ def descriptors(server: Any) -> int:
 
 
 def test_slow_senders_are_let_go_and_others_served_meanwhile(
-    start: Callable[..., Any], texts_bundle: Bundle, tmp_path: Path
+    start: Callable[..., Any], texts_bundle: Bundle, tmp_path: Path, until: Callable[..., Any]
 ) -> None:
     server = start(
         "--config", config(tmp_path, texts_bundle, "[limits]\nheader_seconds = 0.5\nbody_seconds = 0.5"), "--grpc", "-1"
@@ -81,7 +71,7 @@ def test_a_head_without_end_is_refused(served: Any) -> None:
             made.sendall(f"x-{number}: {'y' * 1000}\r\n".encode())
 
 
-def test_clients_that_hang_up_leave_nothing_behind(served: Any, photos: Path) -> None:
+def test_clients_that_hang_up_leave_nothing_behind(served: Any, photos: Path, until: Callable[..., Any]) -> None:
     photo = min((photos / "rose").glob("[0-9]*.jpg")).read_bytes()
     head = "POST /v1/models/photos:predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/jpeg\r\n"
     whole = f"{head}content-length: {len(photo)}\r\n\r\n".encode() + photo
@@ -170,7 +160,9 @@ def test_odd_pictures_are_answered_or_refused_as_predict_does(served: Any, share
             assert "max_pixels" in answer.json()["error"], file.name
 
 
-def test_a_stop_lets_running_requests_end(start: Callable[..., Any], bundle: Bundle, photos: Path) -> None:
+def test_a_stop_lets_running_requests_end(
+    start: Callable[..., Any], bundle: Bundle, photos: Path, until: Callable[..., Any]
+) -> None:
     server = start(f"m={bundle.path}", "--grpc", "-1")
     photo = min((photos / "rose").glob("[0-9]*.jpg")).read_bytes()
     parts = [("file", (str(number), photo, "image/jpeg")) for number in range(400)]
@@ -198,7 +190,7 @@ def test_a_log_that_cannot_be_written_loses_lines_and_no_request(
     assert httpx.post(f"{server.http}/v1/models/m:predict", content=TEXT.encode(), headers=PLAIN).status_code == 200
 
 
-def test_the_log_has_sizes_and_hashes_and_nothing_of_a_request(served: Any) -> None:
+def test_the_log_has_sizes_and_hashes_and_nothing_of_a_request(served: Any, until: Callable[..., Any]) -> None:
     marker = "一个不会出现的记号 xyzzy"
     httpx.post(
         f"{served.http}/v1/models/texts:predict",

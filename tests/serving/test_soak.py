@@ -25,7 +25,7 @@ def test_every_fault_is_survived_under_load(bundle: Bundle, texts_bundle: Bundle
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    said = [line for line in done.stderr.splitlines() if "processes serve on port" not in line]
+    said = [line for line in done.stderr.splitlines() if "processes serve HTTP at" not in line]
     assert said == []  # what the server has to say stands in its log
     for line in ("processes killed", "versions swapped", "slow senders, told 408", "malformed: HTTP 400"):
         assert line in done.stdout

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,6 @@ from noria.serving.telemetry import LinesLog
 
 TEXT = "房间很干净"
 PLAIN = {"content-type": "text/plain"}
-
-
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Return what `condition` gives as soon as it is true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"it did not become true within {seconds} s")
 
 
 @pytest.fixture
@@ -84,7 +73,9 @@ def noria(*arguments: Any) -> dict[str, Any]:
     return {"exit": done.returncode, **json.loads(done.stdout)}
 
 
-def test_a_new_folder_takes_over_and_the_old_version_ends(server: Any, models: Path, texts_bundle: Bundle) -> None:
+def test_a_new_folder_takes_over_and_the_old_version_ends(
+    server: Any, models: Path, texts_bundle: Bundle, until: Callable[..., Any]
+) -> None:
     assert answering(server) == 1
     add(models, texts_bundle, 2)
     until(lambda: answering(server) == 2)
@@ -117,7 +108,7 @@ def no_manifest_at_all(folder: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [cut_in_half, other_answers, manifest_only, no_manifest_at_all])
 def test_a_bad_version_is_refused_and_the_old_one_stays(
-    server: Any, models: Path, texts_bundle: Bundle, spoil: Callable[[Path], None]
+    server: Any, models: Path, texts_bundle: Bundle, spoil: Callable[[Path], None], until: Callable[..., Any]
 ) -> None:
     add(models, texts_bundle, 2, spoil=spoil)
     until(lambda: states(server).get(2) == "END")
@@ -131,7 +122,7 @@ def test_a_bad_version_is_refused_and_the_old_one_stays(
 
 
 def test_a_version_that_is_copied_slowly_is_taken_when_it_is_whole(
-    server: Any, models: Path, texts_bundle: Bundle
+    server: Any, models: Path, texts_bundle: Bundle, until: Callable[..., Any]
 ) -> None:
     (models / "2").mkdir()
     for file in sorted(texts_bundle.path.rglob("*")):  # model files before the manifest, or after: both may happen
@@ -144,7 +135,7 @@ def test_a_version_that_is_copied_slowly_is_taken_when_it_is_whole(
     until(lambda: answering(server) == 2)
 
 
-def test_a_version_whose_folder_vanishes_is_still_served(server: Any, models: Path) -> None:
+def test_a_version_whose_folder_vanishes_is_still_served(server: Any, models: Path, until: Callable[..., Any]) -> None:
     shutil.rmtree(models / "1")
     until(lambda: any(line["event"] == "vanished" for line in server.log()))
     assert answering(server) == 1
@@ -153,13 +144,13 @@ def test_a_version_whose_folder_vanishes_is_still_served(server: Any, models: Pa
 
 
 def test_what_was_pinned_and_labelled_holds_when_the_folder_is_emptied_or_gone(
-    server: Any, models: Path, texts_bundle: Bundle
+    server: Any, models: Path, texts_bundle: Bundle, until: Callable[..., Any]
 ) -> None:
     add(models, texts_bundle, 2)
     until(lambda: answering(server) == 2)
     noria("versions", models, "--pin", 1, "--label", "stable=1")
     until(lambda: answering(server) == 1)
-    for child in models.iterdir():
+    for child in sorted(models.iterdir(), key=Path.is_file):  # without its file, versions would be routed to anew
         shutil.rmtree(child) if child.is_dir() else child.unlink()
     until(lambda: sum(line["event"] == "vanished" for line in server.log()) >= 2)
     assert (answering(server), answering(server, "/labels/stable")) == (1, 1)
@@ -168,7 +159,9 @@ def test_what_was_pinned_and_labelled_holds_when_the_folder_is_emptied_or_gone(
     assert (answering(server), answering(server, "/labels/stable")) == (1, 1)
 
 
-def test_pin_label_share_shadow_and_roll_back(server: Any, models: Path, texts_bundle: Bundle) -> None:
+def test_pin_label_share_shadow_and_roll_back(
+    server: Any, models: Path, texts_bundle: Bundle, until: Callable[..., Any]
+) -> None:
     add(models, texts_bundle, 2)
     until(lambda: answering(server) == 2)
     assert noria("versions", models, "--pin", 1, "--label", "stable=1", "--label", "canary=2")["exit"] == 0
@@ -193,7 +186,7 @@ def test_pin_label_share_shadow_and_roll_back(server: Any, models: Path, texts_b
 
 
 def test_a_reload_with_a_wrong_config_changes_nothing(
-    server: Any, models: Path, texts_bundle: Bundle, tmp_path: Path
+    server: Any, models: Path, texts_bundle: Bundle, tmp_path: Path, until: Callable[..., Any]
 ) -> None:
     config = tmp_path / "serve.toml"
     good = config.read_text(encoding="utf-8")
@@ -211,7 +204,7 @@ def test_a_reload_with_a_wrong_config_changes_nothing(
 
 
 def test_a_reload_with_other_settings_is_not_noticed_by_who_asks(
-    server: Any, texts_bundle: Bundle, tmp_path: Path
+    server: Any, texts_bundle: Bundle, tmp_path: Path, until: Callable[..., Any]
 ) -> None:
     config = tmp_path / "serve.toml"
     good = config.read_text(encoding="utf-8")
@@ -239,7 +232,9 @@ def test_a_reload_with_other_settings_is_not_noticed_by_who_asks(
     assert codes == {200}
 
 
-def test_settings_that_cannot_be_served_leave_the_model_as_it_was(server: Any, tmp_path: Path) -> None:
+def test_settings_that_cannot_be_served_leave_the_model_as_it_was(
+    server: Any, tmp_path: Path, until: Callable[..., Any]
+) -> None:
     config = tmp_path / "serve.toml"
     good = config.read_text(encoding="utf-8")
     (tmp_path / "empty").mkdir()
@@ -251,7 +246,7 @@ def test_settings_that_cannot_be_served_leave_the_model_as_it_was(server: Any, t
 
 
 def test_a_reload_keeps_what_the_command_line_said(
-    start: Callable[..., Any], models: Path, texts_bundle: Bundle, tmp_path: Path
+    start: Callable[..., Any], models: Path, texts_bundle: Bundle, tmp_path: Path, until: Callable[..., Any]
 ) -> None:
     config = tmp_path / "serve.toml"
     config.write_text(f'[[models]]\nname = "n"\npath = "{texts_bundle.path}"\n', encoding="utf-8")
@@ -263,7 +258,7 @@ def test_a_reload_keeps_what_the_command_line_said(
 
 
 def test_a_label_stays_where_it_was_until_its_new_version_answers(
-    server: Any, models: Path, texts_bundle: Bundle
+    server: Any, models: Path, texts_bundle: Bundle, until: Callable[..., Any]
 ) -> None:
     add(models, texts_bundle, 2)
     until(lambda: answering(server) == 2)
@@ -279,7 +274,9 @@ def test_a_label_stays_where_it_was_until_its_new_version_answers(
     until(lambda: (answering(server), answering(server, "/labels/stable")) == (3, 3))
 
 
-def test_a_folder_with_a_number_too_long_is_no_version(server: Any, models: Path, texts_bundle: Bundle) -> None:
+def test_a_folder_with_a_number_too_long_is_no_version(
+    server: Any, models: Path, texts_bundle: Bundle, until: Callable[..., Any]
+) -> None:
     add(models, texts_bundle, 12345678901234567890)
     add(models, texts_bundle, 2)
     until(lambda: answering(server) == 2)
@@ -295,7 +292,9 @@ def test_a_line_of_what_is_no_json_is_written_all_the_same(tmp_path: Path) -> No
     assert (told["number"], told["half"], told["path"]) == (2**70, "\ud800", str(tmp_path))
 
 
-def test_swaps_under_load_lose_nothing_and_mix_nothing_up(server: Any, models: Path, texts_bundle: Bundle) -> None:
+def test_swaps_under_load_lose_nothing_and_mix_nothing_up(
+    server: Any, models: Path, texts_bundle: Bundle, until: Callable[..., Any]
+) -> None:
     seen: set[int] = set()
     failed: list[str] = []
     stop = threading.Event()
@@ -324,7 +323,7 @@ def test_swaps_under_load_lose_nothing_and_mix_nothing_up(server: Any, models: P
 
 
 def test_a_bundle_served_by_itself_is_followed_when_it_is_exported_anew(
-    start: Callable[..., Any], models: Path, texts_bundle: Bundle, tmp_path: Path
+    start: Callable[..., Any], models: Path, texts_bundle: Bundle, tmp_path: Path, until: Callable[..., Any]
 ) -> None:
     single = (models / "1").rename(tmp_path / "single")
     server = start(f"m={single}", "--grpc", "-1")

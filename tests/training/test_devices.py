@@ -18,6 +18,7 @@ from noria.contracts import Silent
 from noria.errors import ConfigError
 from noria.training.devices import devices_for, precision_for
 from noria.training.replicas import parts
+from noria.training.settings import TrainingSettings
 
 CHILD = """
 import json, sys
@@ -131,7 +132,7 @@ def test_a_shorter_precision_is_taken_where_the_device_gains(
 
 
 def test_a_strategy_without_steps_refuses_a_precision(photos: Path) -> None:
-    assert devices_for("frozen", "auto").precision == "float32"
+    assert devices_for(TrainingSettings(strategy="frozen"), Silent()).precision == "float32"
     with pytest.raises(ConfigError, match=r"bfloat16.*finetune, scratch.*frozen"):
         noria.train(photos, config=load_config(training__precision="bfloat16"))
 

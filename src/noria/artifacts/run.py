@@ -54,6 +54,8 @@ class RunManifest(BaseModel):
     peak_memory_bytes: int
     versions: dict[str, str]
     checksums: dict[str, str]
+    # Of a training that went on from a run: `from`, and of `old` and `new` labels the test accuracy, with interval.
+    continued: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)

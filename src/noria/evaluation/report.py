@@ -63,6 +63,7 @@ class ReportContent:
     attribution: Callable[[str], Attribution | None] = lambda _name: None  # an example's name -> what its words did
     speaking: Sequence[Mapping[str, Any]] = ()  # for each label its `words`, as `speaking_words` returns them
     contact_sheet: bytes | None = None  # JPEG of training pictures, as the network saw them
+    continued: Mapping[str, Any] = field(default_factory=dict)  # from a run: `from`, `old`, `new`
     next_steps: Sequence[str] = ()  # commands to type
     noun: tuple[str, str] = ("picture", "pictures")  # what one example is, and many
     held_out: bool = True  # False where the model may have seen the test examples

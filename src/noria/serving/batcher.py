@@ -1,7 +1,8 @@
 """Rows of many requests -> batches for the engine, in worker threads; never more waiting than can be answered in time.
 
 A free worker takes what is there at once, so a request that comes alone waits for nothing; while all are busy the next
-rows gather. An engine that likes batches waits a few milliseconds more, but only while other requests are on their way.
+rows gather. Requests of many rows take turns with the others, batch by batch. An engine that likes batches waits a few
+milliseconds more, but only while other requests are on their way.
 """
 
 from __future__ import annotations
@@ -116,11 +117,12 @@ class Batcher:
 
     def refusal(self, rows: int = 1) -> BusyError | None:
         """Return why so many more rows would be refused now, or None."""
-        expected = self._waiting * self._seconds_a_row / len(self._threads)
+        ahead = min(self._waiting, len(self._jobs) * rows)  # requests take turns, so of each no more than its own
+        expected = ahead * self._seconds_a_row / len(self._threads)
         too_long = expected > max(self._queue_seconds, LEAST_WAIT)
         if self._waiting and (too_long or self._waiting + rows > self._queue_rows):
             return BusyError(
-                f"The server is at its capacity: {self._waiting} inputs wait, about {expected:.1f} s. Try again later.",
+                f"The server is at its capacity: {ahead} inputs go before, about {expected:.1f} s. Try again later.",
                 retry_after=max(expected, 0.1),
             )
         return None
@@ -204,8 +206,9 @@ class Batcher:
             taken += [(job, place) for place in range(job.taken, job.taken + count)]
             job.taken += count
             self._waiting -= count
-            if job.taken == len(job.rows):
-                self._jobs.popleft()
+            self._jobs.popleft()
+            if job.taken < len(job.rows):
+                self._jobs.append(job)  # a batch is full; the next one begins with another request
             self._skip_dead()
         return taken
 

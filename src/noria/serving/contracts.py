@@ -16,6 +16,7 @@ class Servable(Protocol):
     """One version of one model, open for answering. `decode` and `run` are called by several threads at once."""
 
     signatures: Mapping[str, Signature]
+    refused: Mapping[str, str]  # signatures that cannot be called here, and why
     card: Mapping[str, Any]  # for people: labels, scores, fingerprint, versions
     runtime: str
     batch: int  # how many rows the engine likes at once

@@ -13,27 +13,40 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
+from noria.artifacts.files import read_json, write_json
 from noria.errors import NoriaError, UserError
-from noria.serving.settings import ConfigSource, ServeConfig
+from noria.serving.guards.certificate import write_trial_certificate
+from noria.serving.peers import forget_news, forget_process
+from noria.serving.settings import ConfigSource, ServeConfig, Tls
+from noria.serving.telemetry import SHARED_FOLDER
 
-SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 SOON = 5.0  # seconds; a process that dies sooner than that, several times, will not live
 MOST_EARLY_DEATHS = 3
 PAUSE, LONGEST_PAUSE = 0.2, 30.0
 
-Run = Callable[[ServeConfig, ConfigSource], None]  # what a process does; importable by name
+Run = Callable[[ServeConfig, ConfigSource, Path], None]  # what a process does; importable by name
 
 
 class Supervisor:
     """The parent of the server processes."""
 
-    def __init__(self, run: Run, config: ServeConfig, source: ConfigSource, count: int) -> None:
+    def __init__(
+        self, run: Run, config: ServeConfig, source: ConfigSource, count: int, told: Callable[[dict[str, Any]], None]
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            told: is called once all processes answer, with what one of them says of itself (`tell_ready`).
+        """
         self._run = run
+        self._told: Callable[[dict[str, Any]], None] | None = told
         self._config = config
         self._source = source
         self._count = count
         self._context = get_context("spawn")
+        self._folder = Path()  # that only the processes of this server have
         self._children: dict[int, tuple[BaseProcess, float]] = {}
         self._early_deaths: dict[int, int] = {}  # of each number, one after the other
         self._due: dict[int, float] = {}  # when the dead are to be started again
@@ -49,24 +62,36 @@ class Supervisor:
         for stop in (signal.SIGTERM, signal.SIGINT):
             signal.signal(stop, lambda *_: self._stopping.set())
         signal.signal(signal.SIGHUP, lambda *_: self._hand_on_reload())
-        with tempfile.TemporaryDirectory(prefix="noria-metrics-") as folder, _reserved(self._config) as config:
+        with tempfile.TemporaryDirectory(prefix="noria-serve-") as folder, _reserved(self._config) as config:
+            self._folder = Path(folder)
             os.environ[SHARED_FOLDER] = folder  # read when the children import the metrics
-            self._config = config
+            self._config = _with_one_certificate(config, self._folder)
             try:
                 for number in range(self._count):
                     self._start(number)
                 while not self._stopping.wait(PAUSE):
+                    self._tell_once_all_answer()
                     self._read_models_again()
-                    self._replace_the_dead(folder)
+                    self._replace_the_dead()
             finally:
                 self._signal_all(signal.SIGTERM)
                 for child, _ in self._children.values():
                     child.join()
 
     def _start(self, number: int) -> None:
-        child = self._context.Process(target=self._run, args=(self._config, self._source), name=f"noria-{number}")
+        child = self._context.Process(
+            target=self._run, args=(self._config, self._source, self._folder), name=f"noria-{number}"
+        )
         child.start()
         self._children[number] = (child, monotonic())
+
+    def _tell_once_all_answer(self) -> None:
+        if self._told is None:
+            return
+        ready = [self._folder / f"ready-{child.pid}.json" for child, _ in self._children.values()]
+        if all(path.exists() for path in ready):
+            self._told({**read_json(ready[0]), "processes": self._count})
+            self._told = None
 
     def _hand_on_reload(self) -> None:
         self._reloading.set()
@@ -77,16 +102,21 @@ class Supervisor:
         if not self._reloading.is_set():
             return
         self._reloading.clear()
+        if self._source.path is None:
+            return  # the folders were looked at again, and nothing else
         with suppress(UserError):  # the others say what is wrong with it, and stay with what they have
-            self._config = self._config.model_copy(update={"models": self._source.read().models})
+            told = self._source.read()
+            self._config = self._config.model_copy(update={"models": told.models, "keys": told.keys, "rate": told.rate})
+            forget_news(self._folder)
 
-    def _replace_the_dead(self, folder: str) -> None:
+    def _replace_the_dead(self) -> None:
         for number, (child, started) in list(self._children.items()):
             if child.is_alive():
                 continue
             if number not in self._due:
                 self._due[number] = monotonic() + self._pause(number, monotonic() - started < SOON, child.exitcode)
-                for left in Path(folder).glob(f"gauge_live*_{child.pid}.db"):
+                forget_process(self._folder, child.pid or 0)
+                for left in self._folder.glob(f"gauge_live*_{child.pid}.db"):
                     left.unlink(missing_ok=True)  # what a dead process had waiting no longer counts
             if monotonic() >= self._due[number]:
                 del self._due[number]
@@ -106,6 +136,19 @@ class Supervisor:
         for child, _ in self._children.values():
             if child.is_alive() and child.pid:
                 os.kill(child.pid, number)
+
+
+def tell_ready(folder: Path, told: dict[str, Any]) -> None:
+    """Tell the parent, from one of the processes, that it answers from now on, and what it says of itself."""
+    write_json(folder / f"ready-{os.getpid()}.json", told)
+
+
+def _with_one_certificate(config: ServeConfig, folder: Path) -> ServeConfig:
+    """Return the config with a trial's certificate made: else each process would show its own."""
+    if config.tls.certificate or not config.tls.trial:
+        return config
+    certificate, key = write_trial_certificate(folder, config.server.host)
+    return config.model_copy(update={"tls": Tls(certificate=certificate, key=key)})
 
 
 class _reserved:  # noqa: N801 - used as a function

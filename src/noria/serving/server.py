@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from noria.serving.guards.certificate import write_trial_certificate
 from noria.serving.guards.connections import protocol_with
 from noria.serving.guards.door import Guard
 from noria.serving.http.app import application
+from noria.serving.peers import Peers, told_models
 from noria.serving.service import Service, require_servable
 from noria.serving.settings import ConfigSource, ServeConfig
 from noria.serving.telemetry import LinesLog, Rerouted
@@ -40,27 +42,29 @@ class Addresses:
 Told = Callable[[Service, Addresses], None]
 
 
-def run_server(config: ServeConfig, *, told: Told, source: ConfigSource, shared_port: bool = False) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP looks for new versions and reads the config's models again.
+def run_server(config: ServeConfig, *, told: Told, source: ConfigSource, together: Path | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP looks for new versions and reads the config's models, keys and rates
+    again.
 
     Args:
         told: is called once everything answers.
-        source: where the config came from; on SIGHUP its models are read again.
-        shared_port: several processes listen on the same port.
+        source: where the config came from, for SIGHUP.
+        together: a folder that several processes share, which listen on the same port.
 
     Raises:
         UserError: a port is taken, a certificate cannot be read, or nothing can be served.
     """
-    for model in config.models:
+    named_since = told_models(together) if together else None
+    for model in config.models if named_since is None else named_since:
         require_servable(model)
     with ExitStack() as stack:
         log = LinesLog(config.server.log)
         stack.callback(log.close)
         _reroute(log, stack)
         journal = log if config.server.journal is None else LinesLog(config.server.journal)
-        listening = stack.enter_context(_listening(config.server.host, config.server.http, shared_port))
+        listening = stack.enter_context(_listening(config.server.host, config.server.http, together is not None))
         tls = _tls(config, stack)
-        server = _Server(config, log, journal, listening, tls, told, source, shared_port)
+        server = _Server(config, log, journal, listening, tls, told, source, together)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(server.run())
 
@@ -77,16 +81,17 @@ class _Server:
         tls: tuple[Path, Path] | None,
         told: Told,
         source: ConfigSource,
-        shared_port: bool,
+        together: Path | None,
     ) -> None:
         self._config = config
         self._listening = listening
         self._tls = tls
         self._told = told
         self._source = source
-        self._shared_port = shared_port
-        self._service = Service(config, log=log, journal=journal, each_model=source.each_model)
-        self._guard = Guard(config.keys, config.rate)
+        self._together = together is not None
+        peers = Peers(together) if together else None
+        self._service = Service(config, log=log, journal=journal, each_model=source.each_model, peers=peers)
+        self._guard = Guard(config.keys, config.rate, together)
         self._http = _Uvicorn(self._uvicorn_config())
         self._stopping = asyncio.Event()
         self._reloads: set[asyncio.Task[None]] = set()
@@ -97,6 +102,8 @@ class _Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        if self._together and (parent := parent_process()):
+            loop.add_reader(parent.sentinel, self._stop_alone)
         await self._service.start()
         _require_some_model(self._service)
         http = loop.create_task(self._http.serve(sockets=[self._listening]))
@@ -122,9 +129,9 @@ class _Server:
         return await start_grpc(
             self._service,
             self._guard,
-            address=f"{settings.host}:{settings.grpc}",
+            address=f"{_bracketed(settings.host)}:{settings.grpc}",
             credentials=self._grpc_credentials(),
-            shared_port=self._shared_port,
+            shared_port=self._together,
         )
 
     def _grpc_credentials(self) -> Any:
@@ -156,11 +163,18 @@ class _Server:
         )
 
     def _addresses(self, grpc_port: int | None) -> Addresses:
-        host = self._config.server.host
-        shown = f"[{host}]" if ":" in host else host
+        shown = _bracketed(self._config.server.host)
         scheme = "https" if self._tls else "http"
         port = self._listening.getsockname()[1]
         return Addresses(f"{scheme}://{shown}:{port}", None if grpc_port is None else f"{shown}:{grpc_port}")
+
+    def _stop_alone(self) -> None:
+        """Stop where the parent was killed: nobody would replace this process, or could stop it by the parent."""
+        if not self._stopping.is_set():
+            self._service.journal("parent gone")
+        self._stopping.set()
+        if parent := parent_process():
+            asyncio.get_running_loop().remove_reader(parent.sentinel)
 
     def _reload(self) -> None:
         task = asyncio.get_running_loop().create_task(self._read_again())
@@ -168,9 +182,12 @@ class _Server:
         task.add_done_callback(self._reloads.discard)
 
     async def _read_again(self) -> None:
-        """Take over the models of the config file and the command line; a file that is wrong changes nothing."""
+        """Take over models, keys and rates of config file and command line; a file that is wrong changes nothing."""
         try:
-            await self._service.reload(self._source.read().models if self._source.path else None)
+            config = self._source.read() if self._source.path else None
+            if config:
+                self._guard.change(config.keys, config.rate)
+            await self._service.reload(config.models if config else None)
         except NoriaError as error:
             self._service.journal("reload refused", error=str(error))
 
@@ -181,6 +198,11 @@ class _Uvicorn(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _bracketed(host: str) -> str:
+    """Return a host as it stands before a port: addresses of IPv6 have colons of their own."""
+    return f"[{host}]" if ":" in host else host
 
 
 @contextmanager

@@ -7,20 +7,23 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import numpy as np
 
-from noria.errors import BusyError, DeadlineError, NotServedError, RequestError, TooLargeError
+from noria.errors import BusyError, DeadlineError, NoriaError, NotServedError, RequestError, TooLargeError
 from noria.ordered import default_threads
 from noria.serving import servables
+from noria.serving.aside import Aside
 from noria.serving.batcher import Job
 from noria.serving.contracts import Example, Outcome, Row, Servable
+from noria.serving.guards.budget import Budget
+from noria.serving.peers import LOOK_SECONDS, Peers
 from noria.serving.routing import numbered
 from noria.serving.servables.bundle import BundleServable, Explain
 from noria.serving.settings import ModelSettings, ServeConfig
+from noria.serving.shadow import Shadows
 from noria.serving.telemetry import SHARED_FOLDER, LinesLog, Metrics
 from noria.serving.tensors import CLASSIFY, DEFAULT_SIGNATURE, REGRESS, Signature, Tensors, require_inputs
 from noria.serving.tracing import Tracing, add_stages
@@ -54,30 +57,46 @@ class Service:
     """The models of one server process."""
 
     def __init__(
-        self, config: ServeConfig, *, log: LinesLog, journal: LinesLog, each_model: Mapping[str, Any] | None = None
+        self,
+        config: ServeConfig,
+        *,
+        log: LinesLog,
+        journal: LinesLog,
+        each_model: Mapping[str, Any] | None = None,
+        peers: Peers | None = None,
     ) -> None:
         """Load nothing yet.
 
         Args:
             each_model: fields of ModelSettings that models have, too, that are named later, over a protocol.
+            peers: the other processes of this server.
         """
         self.config = config
         self.metrics = Metrics()
+        self.budget = Budget(config.limits.queue_bytes)  # of all protocols together
+        self.aside = Aside()
         self.log = log
         self.journal = journal.write
         self.tracing = Tracing(config.traces, log) if config.traces.endpoint else None
         self.models: dict[str, ServedModel] = {}
         self._each_model = each_model or {}
-        self._shadows: set[asyncio.Task[None]] = set()
+        self._peers = peers
+        self._shadows = Shadows(self.metrics, config.limits.request_seconds)
         self._closing: set[asyncio.Task[None]] = set()  # models that end what they have begun
+        self._reloads: set[asyncio.Task[dict[str, str]]] = set()
         self._tasks: list[asyncio.Task[None]] = []  # that run for as long as the server
         self.draining = False
         self._reloading = asyncio.Lock()
 
     async def start(self) -> None:
         """Load what the config names; then keep looking for new versions."""
-        await self.reload(self.config.models)
+        if not (self._peers and await self._hear(self._peers)):
+            await self.reload(self.config.models)
+            if self._peers and not await self._hear(self._peers):  # what was told while they were loaded
+                self._peers.answer({})
         loop = asyncio.get_running_loop()
+        if self._peers:
+            self._tasks.append(loop.create_task(self._keep_hearing(self._peers)))
         if self.config.server.poll_seconds:
             self._tasks.append(loop.create_task(self._keep_looking()))
         if SHARED_FOLDER in os.environ:
@@ -90,9 +109,33 @@ class Service:
         await asyncio.gather(*self._closing, *(model.close() for model in self.models.values()))
         if self.tracing:
             await asyncio.to_thread(self.tracing.close)
+        self.aside.close()
 
-    async def reload(self, models: Sequence[ModelSettings] | None = None) -> dict[str, str]:
+    async def reload_all(self, models: Sequence[ModelSettings], *, deadline: float) -> dict[str, str]:
+        """Serve these models from now on, in every process of this server; a label needs a version that is loaded.
+
+        Args:
+            deadline: how long the other processes are waited for, on the clock of time.monotonic.
+
+        Returns:
+            As `reload`.
+
+        Raises:
+            DeadlineError: they are not done with it yet.
+        """
+        # In a task of its own: a client that hangs up must not leave models that are half opened.
+        task = asyncio.get_running_loop().create_task(self._reload_all(models, deadline))
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+        return await asyncio.shield(task)
+
+    async def reload(
+        self, models: Sequence[ModelSettings] | None = None, *, labels_need_versions: bool = False
+    ) -> dict[str, str]:
         """Serve these models from now on, or look at the folders of the present ones; what stays is not interrupted.
+
+        Args:
+            labels_need_versions: refuse a label of a version that is not loaded; else it waits for it.
 
         Returns:
             Why models cannot be served as it was told, by name. One that was served before, with other settings, is
@@ -103,21 +146,24 @@ class Service:
             opened: dict[str, ServedModel] = {}
             if models is not None:
                 self.journal("models", names=[one.name for one in models])
-                opened, refused = await self._serve(models)
+                opened, refused = await self._serve(models, labels_need_versions)
             # What was opened just now has been looked at.
             await self._refresh({name: one for name, one in self.models.items() if opened.get(name) is not one})
             self._tell_versions()
             return refused
 
-    def settings_for(self, name: str, path: Path, *, keep: int, versions: tuple[int, ...]) -> ModelSettings:
+    def settings_for(self, name: str, **told: Any) -> ModelSettings:
         """Return the settings of a model that is named over a protocol, which knows nothing of engine and threshold.
+
+        Args:
+            told: fields of ModelSettings that the protocol knows.
 
         Raises:
             ValidationError: a value is impossible.
         """
         known = self.models.get(name)
-        ours = known.settings.model_dump(include={"runtime", "threshold"}) if known else self._each_model
-        return ModelSettings.model_validate({**ours, "name": name, "path": path, "keep": keep, "versions": versions})
+        ours = known.settings.model_dump(include={"runtime", "threshold", "rows"}) if known else self._each_model
+        return ModelSettings.model_validate({**ours, **told, "name": name})
 
     @property
     def ready(self) -> bool:
@@ -195,11 +241,14 @@ class Service:
 
         Raises:
             RequestError: the model's answers cannot be explained cheaply; and as `predict`.
+            TooLargeError: the text is longer than what is explained: each of its words is asked about.
         """
         async with self._picked(spec) as version:
             servable, _ = require_loaded(version)
             if not isinstance(servable, BundleServable) or not servable.explains:
                 raise RequestError(f"The model {spec.name!r} explains nothing: only models of texts on n-grams do.")
+            if len(data) > (most := self.config.limits.explained_bytes):
+                raise TooLargeError(f"The text has {len(data):,} bytes, at most {most:,} are explained.")
             told = (await self._run(spec.name, version, [Explain(data)], deadline))[0]
             if isinstance(told, str):
                 raise RequestError(f"{told}.")
@@ -235,13 +284,36 @@ class Service:
 
     # From here on, private.
 
-    async def _serve(self, models: Sequence[ModelSettings]) -> tuple[dict[str, ServedModel], dict[str, str]]:
+    async def _reload_all(self, models: Sequence[ModelSettings], deadline: float) -> dict[str, str]:
+        if self._peers is None:
+            return await self.reload(models, labels_need_versions=True)
+        async with self._peers.one_at_a_time():
+            refused = await self.reload(models, labels_need_versions=True)
+            # What this process serves now, the others are to serve.
+            return refused | await self._peers.tell([one.settings for one in self.models.values()], deadline=deadline)
+
+    async def _hear(self, peers: Peers) -> bool:
+        """Serve what another process was told, and say so to it; return whether there was anything."""
+        news = peers.news()
+        if news is not None:
+            peers.answer(await self.reload(news))
+        return news is not None
+
+    async def _serve(
+        self, models: Sequence[ModelSettings], labels_need_versions: bool
+    ) -> tuple[dict[str, ServedModel], dict[str, str]]:
         """Put models in place of the present ones, each once it is loaded; return those opened and why some are not."""
         wanted = {one.name: one for one in models}
         refused = {}
-        settings = {name: model.settings for name, model in self.models.items()}
-        opened = {name: self._open(one) for name, one in wanted.items() if one != settings.get(name)}
-        await self._refresh(opened)
+        before = {name: model.settings for name, model in self.models.items()}
+        labels = {name: one.labels for name, one in before.items()}
+        opened = {
+            name: self._open(one) for name, one in wanted.items() if name not in before or one.reopens(before[name])
+        }
+        relabelled = {name: self.models[name] for name, one in wanted.items() if name not in opened}
+        for name, model in relabelled.items():
+            model.label(wanted[name].labels)
+        await self._refresh({**relabelled, **opened})
         for name, new in opened.items():
             old = self.models.get(name)
             if not new.loaded:
@@ -253,6 +325,12 @@ class Service:
                     self._close_model(old)
         for name in [name for name in self.models if name not in wanted]:
             self._close_model(self.models.pop(name))
+        for name, one in wanted.items() if labels_need_versions else ():
+            model = self.models[name]
+            missing = [number for number in one.labels.values() if number not in model.loaded]
+            if missing and name not in refused:
+                refused[name] = f"version {missing[0]} is not loaded, so it cannot have a label"
+                model.label(labels.get(name, {}))
         return opened, refused
 
     async def _refresh(self, models: Mapping[str, ServedModel]) -> None:
@@ -274,6 +352,14 @@ class Service:
         while True:
             await asyncio.sleep(self.config.server.poll_seconds)
             await self.reload()
+
+    async def _keep_hearing(self, peers: Peers) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self._hear(peers)
+            except (NoriaError, OSError) as error:  # a full disk; the next look may find room
+                self.log.write("error", kind=type(error).__name__, at="news of another process")
 
     async def _keep_observing(self) -> None:
         """Keep the gauges up to date, for /metrics is asked of only one of the processes that count together."""
@@ -311,6 +397,7 @@ class Service:
         async with self._picked(spec) as version:
             servable, _ = require_loaded(version)
             name = spec.signature or _first_of(servable, method)
+            _require_called_here(servable, name)
             found = servable.signatures.get(name)
             if found is None or found.method != method:
                 raise RequestError(f"Expected a signature of the method {method}; {name!r} is none.")
@@ -320,8 +407,8 @@ class Service:
 
     async def _run(self, model: str, version: Version, rows: list[Row], deadline: float) -> list[Outcome]:
         """Queue rows, wait for their outcomes and count what happened."""
-        if len(rows) > self.config.limits.rows:
-            raise TooLargeError(f"{len(rows):,} inputs in one request, at most {self.config.limits.rows:,} are taken.")
+        if len(rows) > (most := self.model(model).most_rows):
+            raise TooLargeError(f"{len(rows):,} inputs in one request, at most {most:,} are taken.")
         servable, batcher = require_loaded(version)
         job = batcher.submit(rows, deadline)
         try:
@@ -355,26 +442,7 @@ class Service:
         shadow = self.models[model].shadow() if model in self.models else None
         if shadow is None or shadow is answered or not rows or isinstance(rows[0], Explain):
             return
-        task = asyncio.get_running_loop().create_task(self._compare(model, shadow, rows, outcomes))
-        self._shadows.add(task)
-        task.add_done_callback(self._shadows.discard)
-
-    async def _compare(self, model: str, shadow: Version, rows: list[Row], outcomes: list[Outcome]) -> None:
-        """Ask the shadow version the same, where it has time, and count how often it agrees."""
-        if shadow.batcher is None or shadow.batcher.waiting:
-            self.metrics.shadow.labels(model, "skipped").inc(len(rows))
-            return
-        shadow.in_flight += 1
-        try:
-            job = shadow.batcher.submit(rows, monotonic() + self.config.limits.request_seconds)
-            theirs = await job.future
-        except (BusyError, DeadlineError):
-            self.metrics.shadow.labels(model, "skipped").inc(len(rows))
-            return
-        finally:
-            shadow.in_flight -= 1
-        for ours, other in zip(outcomes, theirs, strict=True):
-            self.metrics.shadow.labels(model, "agrees" if _alike(ours, other) else "differs").inc()
+        self._shadows.ask(model, shadow, rows, outcomes)
 
 
 def require_servable(settings: ModelSettings) -> None:
@@ -394,18 +462,16 @@ def _signature(servable: Servable, spec: Spec) -> tuple[str, Signature]:
     name = spec.signature or DEFAULT_SIGNATURE
     if found := servable.signatures.get(name):
         return name, found
+    _require_called_here(servable, name)
     raise RequestError(f"There is no signature {name!r}. Signatures: {', '.join(sorted(servable.signatures))}.")
+
+
+def _require_called_here(servable: Servable, signature: str) -> None:
+    if why := servable.refused.get(signature):
+        raise RequestError(f"The signature {signature!r} is not served: {why}.")
 
 
 def _first_of(servable: Servable, method: str) -> str:
     if (found := servable.signatures.get(DEFAULT_SIGNATURE)) and found.method == method:
         return DEFAULT_SIGNATURE
     return next((name for name, one in servable.signatures.items() if one.method == method), DEFAULT_SIGNATURE)
-
-
-def _alike(ours: Outcome, other: Outcome) -> bool:
-    if isinstance(ours, str) or isinstance(other, str):
-        return isinstance(ours, str) and isinstance(other, str)
-    if isinstance(ours, Mapping):
-        return ours.keys() == other.keys() and all(np.array_equal(ours[name], other[name]) for name in ours)
-    return ours.shape == other.shape and bool(ours.argmax() == other.argmax())

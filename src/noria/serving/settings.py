@@ -33,6 +33,13 @@ class ModelSettings(Section):
     threshold: float = Field(0.0, ge=0, le=1, description="an answer of lower confidence is marked as not sure")
     keep: int = Field(1, ge=1, le=64, description="how many of the latest versions are served at once")
     versions: tuple[int, ...] = Field((), description="serve exactly these versions")
+    rows: int | None = Field(None, ge=1, description="in one request of it; by default as `limits.rows`")
+
+    labels: dict[str, int] = Field({}, description="names for versions; they go before those of `noria versions`")
+
+    def reopens(self, before: ModelSettings) -> bool:
+        """Tell whether a model must be opened anew that was served with other settings: not for labels alone."""
+        return self.model_copy(update={"labels": before.labels}) != before
 
     @field_validator("name")
     @classmethod
@@ -49,8 +56,10 @@ class Limits(Section):
     rows: int = Field(1024, ge=1, description="pictures or texts in one request")
     pixels: int = Field(50_000_000, ge=64, description="of a picture, as `max_pixels`")
     text_bytes: int = Field(1 * MiB, ge=16, description="of a text")
+    explained_bytes: int = Field(65_536, ge=16, description="of a text whose words are to be explained")
     json_depth: int = Field(32, ge=4, le=200, description="brackets within brackets")
-    connections: int = Field(1024, ge=1, description="open at once; more are told 503")
+    json_values: int = Field(2_000_000, ge=1024, description="numbers, texts, lists and objects of a JSON body")
+    connections: int = Field(1024, ge=1, description="open at once, and gRPC calls under way; more are told 503")
     header_seconds: float = Field(10.0, gt=0, description="for the head of a request to arrive")
     body_seconds: float = Field(30.0, gt=0, description="for all of a request to arrive")
     idle_seconds: float = Field(30.0, gt=0, description="that a connection is kept without a request")
@@ -66,7 +75,7 @@ class Limits(Section):
 
 
 class Rate(Section):
-    """Requests that an address or a key may send."""
+    """Requests that an address or a key may send; looking whether the server is well does not count."""
 
     per_second: float = Field(0.0, ge=0, description="0: no limit")
     burst: int = Field(20, ge=1, description="at once, after a pause")
@@ -142,7 +151,7 @@ class ServeConfig(Section):
 
     server: ServerSettings = ServerSettings()
     limits: Limits = Limits()
-    rate: Rate = Field(Rate(), description="for each address")
+    rate: Rate = Field(Rate(), description="for each address (of IPv6: each /64), at all processes together")
     tls: Tls = Tls()
     traces: Traces = Traces()
     keys: tuple[Key, ...] = ()

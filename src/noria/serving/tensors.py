@@ -42,6 +42,7 @@ class TensorSpec:
 
     dtype: str  # a key of DTYPES
     shape: tuple[int | None, ...] | None
+    tensor: str = ""  # its name in the graph of a SavedModel, which metadata tell
 
     def accepts(self, shape: tuple[int, ...]) -> bool:
         """Tell whether an array of this shape fits."""
@@ -59,6 +60,7 @@ class Signature:
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
     method: str = PREDICT
+    any_shape: bool = False  # the shapes are only told: the model itself says which it takes
 
 
 def dtype_of(array: NDArray[Any]) -> str:
@@ -97,7 +99,7 @@ def require_inputs(signature: Signature, inputs: Tensors) -> None:
         array = inputs[name]
         if dtype_of(array) != spec.dtype:
             raise RequestError(f"Input {name!r} is to be {spec.dtype}, not {dtype_of(array)}.")
-        if not spec.accepts(array.shape):
+        if not signature.any_shape and not spec.accepts(array.shape):
             raise RequestError(f"Input {name!r} is to have the shape {shown(spec.shape)}, not {shown(array.shape)}.")
 
 

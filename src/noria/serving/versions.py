@@ -49,7 +49,7 @@ class ServedModel:
         self.routing = routing.Routing()  # in force
         self._told = routing.Routing()  # as it was last read; what it names may not be loaded yet
         self._server = server
-        self._limits = limits
+        self._limits = limits.model_copy(update={"rows": settings.rows or limits.rows})
         self._workers = workers
         self._journal = journal
         self._loaded: dict[int, Version] = {}
@@ -80,9 +80,21 @@ class ServedModel:
         known = ", ".join(map(str, sorted(self._loaded))) or "none"
         raise NotServedError(f"Version {number} of {self.settings.name!r} is not loaded. Loaded: {known}.")
 
+    @property
+    def most_rows(self) -> int:
+        """How many rows a request may have."""
+        return self._limits.rows
+
     def shadow(self) -> Version | None:
         """Return the version that is asked beside the one that answers, where there is one."""
         return None if self.routing.shadow is None else self._loaded.get(self.routing.shadow)
+
+    def label(self, labels: Mapping[str, int]) -> None:
+        """Name versions beside those that the folder names; a name of both is the one told here."""
+        if labels != self.settings.labels:
+            self.settings = self.settings.model_copy(update={"labels": dict(labels)})
+            self._journal("labels", model=self.settings.name, labels=labels)
+            self._route()
 
     def status(self) -> list[Version]:
         """Return every version that is known, the latest first; of one number the state that says most."""
@@ -158,7 +170,11 @@ class ServedModel:
             self._told = told
 
     def _route(self) -> None:
-        self.routing = self._told.in_force(self.routing, self._loaded)
+        self.routing = self._wished().in_force(self.routing, self._loaded)
+
+    def _wished(self) -> routing.Routing:
+        """Return what the folder tells, with the labels of the settings."""
+        return self._told.model_copy(update={"labels": {**self._told.labels, **self.settings.labels}})
 
     def _wanted(self, found: Mapping[int, tuple[Path, Stamp]]) -> set[int]:
         """Return what is to be loaded; what failed is not tried again until its files change."""
@@ -170,7 +186,7 @@ class ServedModel:
             wanted = set(self.settings.versions) - refused
         else:
             wanted = set(sorted(candidates)[-self.settings.keep :])
-        wanted |= (self._told.named() | self.routing.named()) & candidates
+        wanted |= (self._wished().named() | self.routing.named()) & candidates
         return wanted or set(self._loaded)  # rather the old one than none
 
     async def _load(self, number: int, path: Path, stamp: Stamp) -> None:
@@ -188,6 +204,8 @@ class ServedModel:
             self._loaded[number] = version
             seconds = round(monotonic() - started, 3)
             self._journal("loaded", model=self.settings.name, version=number, runtime=servable.runtime, seconds=seconds)
+            for name, why in servable.refused.items():
+                self._journal("signature refused", model=self.settings.name, version=number, signature=name, error=why)
         finally:
             self._loading = None
 

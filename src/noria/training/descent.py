@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 FEEDS = "noria.training.feeds"
 PATIENCE = 3  # epochs, where the settings leave it open
 SCORED_AT_ONCE = 128
-LEFT = 0.1  # of the time that there is when the training begins, for scores, model and report
+LEFT, LEFT_SECONDS = 0.1, 10.0  # of the time that there is when the training begins: for scores, model and report
 
 
 def open_feed(job: Job, *, clock: Clock, progress: Progress) -> Feed:
@@ -119,8 +120,13 @@ def _plan(job: Job) -> Plan:
         schedule=schedule(training.schedule, Shape(training.warmup, training.final_rate)),
         loss=Loss(training.label_smoothing, training.focal_gamma),
         falls_on_plateau=training.schedule == "plateau",
-        seconds=max(1.0, (job.deadline - time.monotonic()) * (1 - LEFT)),
+        seconds=_seconds(job.deadline - time.monotonic()),
     )
+
+
+def _seconds(there: float) -> float:
+    """Return for how long to train, of the seconds that there are; at least for one."""
+    return there if math.isinf(there) else max(1.0, there - max(LEFT_SECONDS, LEFT * there))
 
 
 def _measured(

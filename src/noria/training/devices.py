@@ -12,14 +12,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from noria import plugins
+from noria.contracts import Progress
 from noria.errors import ConfigError
 from noria.quiet import load_tensorflow
 from noria.training.cluster import Cluster, Team
+from noria.training.settings import Precision, TrainingSettings
 
-Precision = Literal["auto", "float32", "float16", "bfloat16"]
 STRATEGIES = "noria.training.strategies"
 SIGNS = ("/proc/driver/nvidia/gpus", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")
 TPU_VARIABLES = ("TPU_NAME", "TPU_WORKER_ID", "COLAB_TPU_ADDR")
@@ -36,6 +37,7 @@ class Devices:
     precision: str = "float32"  # of the arithmetic; weights are float32 always
     strategy: Any = None  # of tf.distribute, where there are several devices
     team: Team | None = None  # where there are several machines
+    networks: bool = True  # whether a network is trained on them, and not features computed once on the processor
 
     @property
     def alone(self) -> bool:
@@ -80,20 +82,28 @@ class Devices:
 ALONE = Devices()
 
 
-def devices_for(strategy: str, asked: Precision) -> Devices:
-    """Return what a strategy trains on; those that compute features once do it on the processor.
+def devices_for(training: TrainingSettings, progress: Progress, told: Devices | None = None) -> Devices:
+    """Return what to train on, and say so; strategies that compute features once do it on the processor.
+
+    Args:
+        told: what was found before the strategy was chosen.
 
     Raises:
         ConfigError: a precision is asked for that the strategy has not.
     """
-    if trains_on_devices(strategy):
-        return find_devices(asked)
-    if asked not in ("auto", "float32"):
+    strategy, asked = training.strategy, training.precision
+    networks = trains_on_devices(strategy)
+    if told and told.networks == networks:
+        return told
+    if not networks and asked not in ("auto", "float32"):
         raise ConfigError(
             f"training.precision={asked} is for networks that are trained by gradient descent: {_those_that_do()}. "
             f"The strategy {strategy} computes in float32."
         )
-    return Devices(_told(_processor(), "float32"))
+    devices = find_devices(asked) if networks else Devices(_told(_processor(), "float32"), networks=False)
+    if told is None or told.found != devices.found:
+        progress.note(devices.found)
+    return devices
 
 
 def require_devices(strategy: str) -> None:

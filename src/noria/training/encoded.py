@@ -35,14 +35,16 @@ class Encoded:
         return self.rows.between(ends[first] - len(self.labels[first]), ends[last])
 
 
-def encode(job: Job, settings: text.Settings, *, progress: Progress) -> Encoded:
+def encode(job: Job, settings: text.Settings, *, progress: Progress, files: dict[str, bytes] | None = None) -> Encoded:
     """Learn the vocabulary from the training texts, then encode every split with it.
 
     Args:
         settings: those of the job, or as the strategy bounds them for the learning.
+        files: a vocabulary that was learnt before, and is kept.
     """
-    with progress.track("vocabulary", len(job.dataset.by_split("train"))) as advance:
-        files = text.learn(_texts(job, "train", advance), settings)
+    if files is None:
+        with progress.track("vocabulary", len(job.dataset.by_split("train"))) as advance:
+            files = text.learn(_texts(job, "train", advance), settings)
     read = text.open_bulk_reader(settings, files)
     with progress.track("encoding texts", len(job.dataset.examples)) as advance:
         rows = read(text for split in SPLITS for text in _texts(job, split, advance))

@@ -27,6 +27,7 @@ from noria.errors import DataError, UnreadableInputError
 from noria.evaluation.calibration import apply_temperature
 from noria.evaluation.metrics import classification
 from noria.evaluation.report import ReportContent, write_report
+from noria.training.continuing import compared
 from noria.training.job import Job, Trained
 from noria.training.reasons import find_reasons
 
@@ -75,6 +76,7 @@ def write_run(
         seconds=clock(),
         peak_memory_bytes=peak_memory(),
         versions=versions(),
+        continued=dict(content.continued),
         checksums={**checksums(folder, MODEL), **(checksums(folder, INPUT) if trained.input_files else {})},
     )
     save_manifest(folder, manifest)
@@ -151,6 +153,7 @@ def _report(
         model={**trained.card, "strategy": job.training.strategy, "features": trained.features["width"]},
         split_note=_split_note(dataset, inputs.NOUN[1]),
         contact_sheet=trained.contact_sheet,
+        continued=compared(job.start, test) if job.start else {},
         attribution=reasons.of_example,
         speaking=reasons.speaking,
         preview=lambda name: _preview(dataset, examples[name], inputs) if name in examples else None,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from noria.artifacts.dataset import Dataset
+from noria.artifacts.run import Run
 from noria.training.devices import ALONE, Devices
 from noria.training.settings import ModelSettings, TrainingSettings
 
@@ -37,6 +38,7 @@ class Job:
     vary_spec: str  # everything that `vary` depends on beside picture and key
     views: int  # of each training picture, where features are computed once
     varied: bool = False  # whether a network sees another view of each training picture in every epoch
+    start: Run | None = None  # that the training goes on from
     mix: Mix | None = None  # batches, while a network learns
     deadline: float = math.inf  # of the whole command, as `time.monotonic` counts
     unfinished: Path | None = None  # the folder of what a killed training goes on from

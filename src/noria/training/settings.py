@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from noria.training import schedules
 
+Precision = Literal["auto", "float32", "float16", "bfloat16"]
+
 
 class ModelSettings(BaseModel):
     """Which network, and where its first weights come from."""
@@ -16,6 +18,7 @@ class ModelSettings(BaseModel):
 
     name: str = Field("", description="a name from `noria train --help`, or of keras.applications")
     weights: str = Field("imagenet", description="imagenet, none (random), or the path of a local weights file")
+    start: str = Field("", description="the folder of a run that the training goes on from, as --from says")
     options: dict[str, bool | int | float | str] = Field({}, description="what this model can be told beside, by name")
 
 
@@ -44,7 +47,7 @@ class TrainingSettings(BaseModel):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of each label that is given to all alike")
     focal_gamma: float = Field(0.0, ge=0, le=10, description="how little easy examples weigh; 0: all alike")
     patience: int = Field(0, ge=0, description="epochs without a better validation loss before stopping; 0: as suits")
-    precision: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+    precision: Precision = Field(
         "auto", description="of a network's arithmetic; auto: float32, and shorter where the device is faster in it"
     )
     cache: Literal["auto", "memory", "disk", "none"] = Field(

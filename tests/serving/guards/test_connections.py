@@ -224,3 +224,29 @@ def test_requests_one_after_another_share_a_connection(impatient: Any) -> None:
             assert len(answer.json()["predictions"]) == TEXTS
         streams = {id(answer.extensions["network_stream"]), id(client.get("/healthz").extensions["network_stream"])}
     assert len(streams) == 1
+
+
+@pytest.mark.parametrize("cut", [10, 150, 300, 10_000], ids=lambda cut: f"after {cut} bytes")
+def test_who_offers_another_protocol_is_answered_in_this_one(served: Any, cut: int) -> None:
+    body = b'{"instances": ["good"]}'
+    head = (
+        b"POST /v1/models/texts:predict HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\n"
+        b"http2-settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\ncontent-length: %d\r\n\r\n" % len(body)
+    )
+    many = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: a\r\n\r\n" * 1_000
+    twice = (head + body) * 2 + many + HEALTH + b"connection: close\r\n\r\n"
+    with connected(served) as made:
+        made.sendall(twice[:cut])
+        time.sleep(0.1)
+        made.sendall(twice[cut:])
+        received = b""
+        while piece := made.recv(65_536):
+            received += piece
+    first, second, *healths = answers_in(received)
+    assert first == second and first["predictions"] and healths == [{"status": "ok"}] * 1_001
+
+
+def test_a_server_is_no_proxy(served: Any) -> None:
+    with connected(served) as made:
+        made.sendall(b"CONNECT example.org:443 HTTP/1.1\r\nhost: example.org:443\r\n\r\nabc")
+        assert b"HTTP/1.1 400 " in made.recv(65_536)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from noria.artifacts.bundle import Bundle
 from noria.errors import ForbiddenError, TooManyRequestsError, UnauthenticatedError
 from noria.serving.guards import rates
-from noria.serving.guards.door import Guard, hash_of, new_key
+from noria.serving.guards.door import Guard, hash_of, network_of, new_key
+from noria.serving.protos import message
 from noria.serving.settings import Key, Rate
 
 TEXT = "房间很干净".encode()
@@ -52,13 +57,15 @@ def test_a_key_is_good_for_its_scopes_and_models() -> None:
     key, sha256 = new_key()
     guard = Guard([Key(name="a", sha256=sha256, scopes=("predict",), models=("m",))], Rate())
     assert hash_of(key) == sha256
-    assert guard.admit(key, "1.2.3.4", scope="predict", model="m") == "a"
+    visitor = guard.admit(key, "1.2.3.4", scope="predict")
+    visitor.require_model("m")
+    assert visitor.name == "a"
     with pytest.raises(ForbiddenError):
         guard.admit(key, "1.2.3.4", scope="reload")
     with pytest.raises(ForbiddenError):
-        guard.admit(key, "1.2.3.4", scope="predict", model="other")
+        visitor.require_model("other")
     with pytest.raises(UnauthenticatedError):
-        guard.admit(None, "1.2.3.4", scope="predict", model="m")
+        guard.admit(None, "1.2.3.4", scope="predict")
 
 
 def test_a_rate_allows_a_burst_and_then_its_pace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,12 +84,83 @@ def test_a_rate_allows_a_burst_and_then_its_pace(monkeypatch: pytest.MonkeyPatch
         guard.admit(None, "1.2.3.4", scope="predict")
 
 
-def test_addresses_without_end_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "MOST_BUCKETS", 10)
-    kept = rates.Rates(Rate(per_second=1, burst=1))
-    for number in range(100):
-        kept.take(str(number))
-    assert len(kept._buckets) == 10
+def test_addresses_without_end_fill_no_memory_and_do_not_hide_who_sent_too_many() -> None:
+    kept = rates.Rates(Rate(per_second=0.001, burst=3))
+    for _ in range(3):
+        kept.take("1.2.3.4")
+    before = len(kept._memory)
+    for number in range(100_000):
+        kept.take(f"another {number}")
+    assert len(kept._memory) == before
+    with pytest.raises(TooManyRequestsError):
+        kept.take("1.2.3.4")
+
+
+def test_what_was_counted_still_counts_after_keys_were_read_again() -> None:
+    key, sha256 = new_key()
+    keys = [Key(name="a", sha256=sha256, rate=Rate(per_second=0.001, burst=2))]
+    guard = Guard(keys, Rate(per_second=0.001, burst=3))
+    guard.admit(key, "1.2.3.4", scope="predict")
+    guard.change(keys, Rate(per_second=0.001, burst=3))
+    guard.admit(key, "1.2.3.4", scope="predict")
+    with pytest.raises(TooManyRequestsError):
+        guard.admit(key, "5.6.7.8", scope="predict")
+    guard.admit(None, "1.2.3.4", scope=None)
+    with pytest.raises(TooManyRequestsError):
+        guard.admit(None, "1.2.3.4", scope=None)
+
+
+def test_processes_that_share_a_folder_count_together(tmp_path: Path) -> None:
+    key, sha256 = new_key()
+    keys = [Key(name="other", sha256="0" * 64), Key(name="a", sha256=sha256, rate=Rate(per_second=0.001, burst=2))]
+    first, second = (Guard(keys, Rate(per_second=0.001, burst=4), tmp_path) for _ in range(2))
+    for guard in (first, second):
+        guard.admit(key, "1.2.3.4", scope="predict")
+    with pytest.raises(TooManyRequestsError):
+        first.admit(key, "5.6.7.8", scope="predict")
+    second.admit(None, "1.2.3.4", scope=None)
+    first.admit(None, "1.2.3.4", scope=None)
+    for guard in (first, second):
+        with pytest.raises(TooManyRequestsError):
+            guard.admit(None, "1.2.3.4", scope=None)
+
+
+@pytest.mark.parametrize(
+    ("address", "other", "same"),
+    [
+        ("1.2.3.4", "1.2.3.5", False),
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:1.2.3.4", "1.2.3.4", True),
+        ("fe80::1%eth0", "fe80::2", True),
+    ],
+)
+def test_a_network_of_ipv6_is_one_address(address: str, other: str, same: bool) -> None:
+    assert (network_of(address) == network_of(other)) is same
+
+
+def test_who_asks_for_metadata_or_tries_addresses_is_counted_but_not_who_looks_after_health(
+    start: Callable[..., Any], texts_bundle: Bundle, tmp_path: Path
+) -> None:
+    config = tmp_path / "serve.toml"
+    config.write_text(f'[rate]\nper_second = 0.001\nburst = 5\n[[models]]\nname = "m"\npath = "{texts_bundle.path}"\n')
+    server = start("--config", config)
+    with server.client() as client:
+        paths = ["/v1/models/m", "/v1/models/m/metadata", "/v2/models/m", "/v1/models/m/versions/x"]
+        assert [client.get(path).status_code for path in paths] == [200, 200, 200, 400]
+        with grpc.insecure_channel(server.grpc) as channel:
+            ask = channel.unary_unary("/tensorflow.serving.ModelService/GetModelStatus")
+            request = message("tensorflow.serving.GetModelStatusRequest")()
+            request.model_spec.name = "m"
+            assert ask(request.SerializeToString(), timeout=5)
+            with pytest.raises(grpc.RpcError) as caught:
+                ask(request.SerializeToString(), timeout=5)
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            health = health_pb2_grpc.HealthStub(channel)
+            assert health.Check(health_pb2.HealthCheckRequest(service="m")).status == 1
+        assert [client.get(path).status_code for path in [*paths, "/"]] == [429] * 5
+        for path in ("/healthz", "/readyz", "/v2/health/ready", "/v2/models/m/ready"):
+            assert client.get(path).status_code == 200
 
 
 def test_too_many_requests_are_told_when_to_come_again(
@@ -127,3 +205,52 @@ def test_a_wrong_config_is_told_before_anything_starts(
     assert done.returncode == 2
     assert words in json.loads(done.stdout)["error"]
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [("127.0.0.1", True), ("::1", True), ("::ffff:127.0.0.1", True), ("192.0.2.1", False), ("2001:db8::1", False)],
+)
+def test_without_keys_only_this_machine_says_which_models_are_served(address: str, local: bool) -> None:
+    guard = Guard([], Rate())
+    guard.admit(None, address, scope="predict")
+    if local:
+        guard.admit(None, address, scope="reload")
+    else:
+        with pytest.raises(ForbiddenError):
+            guard.admit(None, address, scope="reload")
+
+
+def test_addresses_of_ipv6_are_served(start: Callable[..., Any], texts_bundle: Bundle) -> None:
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    server = start(f"m={texts_bundle.path}", "--host", "::1")
+    with server.client() as client:
+        assert client.get("/readyz").status_code == 200
+    with grpc.insecure_channel(server.grpc) as channel:
+        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="m"), timeout=10)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        request = message("tensorflow.serving.ReloadConfigRequest")()
+        told = channel.unary_unary("/tensorflow.serving.ModelService/HandleReloadConfigRequest")
+        assert b"model_config_list" in told(request.SerializeToString(), timeout=10)  # let in, and told what is wrong
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_key_that_is_taken_out_of_the_config_lets_nobody_in_after_sighup(
+    start: Callable[..., Any], texts_bundle: Bundle, tmp_path: Path, processes: str, until: Callable[..., Any]
+) -> None:
+    (old, old_hash), (new, new_hash) = new_key(), new_key()
+    model = f'[[models]]\nname = "m"\npath = "{texts_bundle.path}"\n'
+    config = tmp_path / "serve.toml"
+    config.write_text(f'{model}[[keys]]\nname = "old"\nsha256 = "{old_hash}"\n', encoding="utf-8")
+    server = start("--config", config, "--processes", processes)
+
+    def codes(key: str) -> set[int]:
+        headers = {**PLAIN, "x-api-key": key}  # each on a connection of its own, to any of the processes
+        asked = (httpx.post(f"{server.http}/v1/models/m:predict", content=TEXT, headers=headers) for _ in range(12))
+        return {answer.status_code for answer in asked}
+
+    assert (codes(old), codes(new)) == ({200}, {401})
+    config.write_text(f'{model}[[keys]]\nname = "new"\nsha256 = "{new_hash}"\n', encoding="utf-8")
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: (codes(old), codes(new)) == ({401}, {200}))

@@ -174,3 +174,35 @@ def test_wrong_tensors_of_the_open_inference_protocol_are_told(client: httpx.Cli
     answer = client.post("/v2/models/texts/infer", json={"inputs": [entry]})
     assert answer.status_code == 400
     assert answer.json()["error"]
+
+
+@pytest.mark.parametrize("charset", ["gb18030", "GBK", "utf-16", "utf-8", '"big5"'])
+def test_a_text_is_read_in_the_charset_that_it_says(client: httpx.Client, charset: str) -> None:
+    text = "good 人生" if "big5" in charset else GOOD
+    data, kind = text.encode(charset.strip('"')), f"text/plain; charset={charset}"
+    plain = post(client, "/v1/models/texts:predict", text.encode(), "text/plain").json()["answers"]
+    assert post(client, "/v1/models/texts:predict", data, kind).json()["answers"] == plain
+    form = client.post("/v1/models/texts:predict", files={"file": ("body", data, kind)}).json()["answers"]
+    assert form == plain
+
+
+@pytest.mark.parametrize("charset", ["punycode", "zip", "unicode_escape", "x" * 200, "gbk"])
+def test_a_charset_that_is_not_read_or_not_true_is_told(client: httpx.Client, charset: str) -> None:
+    answer = post(client, "/v1/models/texts:predict", b"\xff\xff", f"text/plain; charset={charset}")
+    assert (answer.status_code, charset[:9] in answer.json()["error"]) == (400, True)
+
+
+@pytest.mark.parametrize("outputs", [[{"name": ["label"]}], [{"name": {}}], ["label"], {"name": "label"}, [{}]])
+def test_outputs_that_are_no_names_are_told(client: httpx.Client, outputs: Any) -> None:
+    entry = {"name": "input_text", "shape": [1], "datatype": "BYTES", "data": ["good"]}
+    answer = client.post("/v2/models/texts/infer", json={"inputs": [entry], "outputs": outputs})
+    assert (answer.status_code, "outputs" in answer.json()["error"]) == (400, True)
+    answer = client.post("/v2/models/texts/infer", json={"inputs": [entry, entry]})
+    assert (answer.status_code, "twice" in answer.json()["error"]) == (400, True)
+
+
+def test_a_text_that_is_too_long_to_be_explained_is_told(client: httpx.Client) -> None:
+    data = (GOOD * 5_000).encode()
+    answer = post(client, "/v1/models/texts:explain", data, "text/plain")
+    assert (answer.status_code, "65,536" in answer.json()["error"]) == (413, True)
+    assert post(client, "/v1/models/texts:predict", data, "text/plain").status_code == 200

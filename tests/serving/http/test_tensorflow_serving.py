@@ -202,7 +202,10 @@ def test_brackets_may_not_be_nested_without_end(client: httpx.Client) -> None:
 
 
 def test_no_address_and_no_verb_are_told(client: httpx.Client) -> None:
-    assert client.get("/v1/nothing").status_code == 404
+    for path in ("/v1/nothing", "/v1/models/texts/versions/latest", "/v1/models/texts:judge", "/v1/"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.json()) == (400, {"error": f"Malformed request: GET {path}"})
+    assert client.get("/nothing").status_code == 404
     answer = client.get("/v1/models/texts:predict")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
@@ -230,70 +233,9 @@ def test_a_gzip_that_is_a_bomb_or_cut_off_is_refused(client: httpx.Client) -> No
 
 
 @pytest.fixture(scope="module")
-def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SavedModels of others: one made as TensorFlow Serving's half_plus_two is, and one with odd tensors."""
-    from noria.quiet import load_tensorflow
-
-    load_tensorflow()
-    import tensorflow as tf
-
-    folder = tmp_path_factory.mktemp("others")
-    _write_half_plus_two(tf, folder / "half_plus_two" / "123")
-
-    class Odd(tf.Module):  # type: ignore[misc]
-        @tf.function(
-            input_signature=[tf.TensorSpec([None, 2], tf.float32, name="a"), tf.TensorSpec([None], tf.int64, name="n")]
-        )
-        def two(self, a: Any, n: Any) -> Any:
-            return {"ratio": a[:, 0] / a[:, 1], "next": n + 1}
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="raw_bytes")])
-        def echo(self, raw_bytes: Any) -> Any:
-            return {"same_bytes": raw_bytes, "size": tf.strings.length(raw_bytes)}
-
-        @tf.function(input_signature=[tf.TensorSpec([], tf.float32, name="x")])
-        def scalar(self, x: Any) -> Any:
-            return {"y": 2 * x}
-
-    odd = Odd()
-    signatures = {"serving_default": odd.two, "echo": odd.echo, "scalar": odd.scalar}
-    tf.saved_model.save(odd, str(folder / "odd" / "1"), signatures=signatures)
-    return folder
-
-
-def _write_half_plus_two(tf: Any, folder: Path) -> None:
-    """Write x -> 0.5 x + 2 with the signatures and method names of TensorFlow Serving's test model."""
-    v1 = tf.compat.v1
-    with v1.Graph().as_default(), v1.Session() as session:
-        examples = v1.placeholder(tf.string, name="tf_example")
-        features = v1.parse_example(examples, {"x": v1.FixedLenFeature([1], tf.float32)})
-        x = v1.identity(features["x"], name="x")
-        half, two = v1.Variable(0.5), v1.Variable(2.0)
-        y = v1.add(v1.multiply(half, x), two, name="y")
-        session.run(v1.global_variables_initializer())
-        info = v1.saved_model.utils.build_tensor_info
-
-        def signature(method: str, inputs: Any, outputs: Any) -> Any:
-            named = [{name: info(tensor) for name, tensor in one.items()} for one in (inputs, outputs)]
-            return v1.saved_model.signature_def_utils.build_signature_def(*named, f"tensorflow/serving/{method}")
-
-        builder = v1.saved_model.Builder(str(folder))
-        builder.add_meta_graph_and_variables(
-            session,
-            ["serve"],
-            signature_def_map={
-                "serving_default": signature("predict", {"x": x}, {"y": y}),
-                "regress_x_to_y": signature("regress", {"inputs": examples}, {"outputs": y}),
-                "classify_x_to_y": signature("classify", {"inputs": examples}, {"scores": y}),
-            },
-        )
-        builder.save()
-
-
-@pytest.fixture(scope="module")
 def theirs(others: Path, tmp_path_factory: pytest.TempPathFactory, request: Any) -> Iterator[httpx.Client]:
     serving: Callable[..., Any] = request.getfixturevalue("serving_process")
-    models = [f"{name}={others / name}" for name in ("half_plus_two", "odd")]
+    models = [f"{name}={others / name}" for name in ("half_plus_two", "odd", "counter")]
     with serving(tmp_path_factory.mktemp("theirs"), *models) as server, server.client() as made:
         yield made
 
@@ -308,6 +250,23 @@ def test_half_plus_two_answers_as_tensorflow_serving_documents_it(theirs: httpx.
     assert theirs.post(f"{at}/versions/123:regress", json={"examples": [{"x": 4.0}]}).json() == {"results": [4.0]}
     body = {"signature_name": "classify_x_to_y", "context": {"x": 6.0}, "examples": [{}, {"x": 2.0}]}
     assert theirs.post(f"{at}:classify", json=body).json() == {"results": [[["", 5.0]], [["", 3.0]]]}
+    told = theirs.get(f"{at}/metadata").json()["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    sides = [{"size": "-1", "name": ""}, {"size": "1", "name": ""}]
+    shape = {"dim": sides, "unknown_rank": False}
+    assert told["inputs"] == {"x": {"dtype": "DT_FLOAT", "tensor_shape": shape, "name": "x:0"}}
+    assert told["outputs"]["y"]["name"] == "y:0"
+    wrong = theirs.post(f"{at}:predict", json={"instances": [[[1.0, 2.0]], [[3.0, 4.0]]], "signature_name": "none"})
+    assert (wrong.status_code, "signature" in wrong.json()["error"]) == (400, True)
+
+
+def test_signatures_without_inputs_and_variables_of_tensorflow_1_are_served(theirs: httpx.Client) -> None:
+    at = "/v1/models/counter:predict"
+    counted = []
+    for name, inputs in [("incr_counter", {}), ("incr_counter_by", {"delta": 2.5}), ("get_counter", {})]:
+        counted.append(theirs.post(at, json={"signature_name": name, "inputs": inputs}).json())
+    assert counted == [{"outputs": 1.0}, {"outputs": 3.5}, {"outputs": 3.5}]
+    told = theirs.get("/v1/models/counter/metadata").json()["metadata"]["signature_def"]["signature_def"]
+    assert told["incr_counter"]["inputs"] == {}
 
 
 def test_not_a_number_and_infinity_are_read_and_written(theirs: httpx.Client) -> None:

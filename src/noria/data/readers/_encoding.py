@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import functools
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -24,7 +23,6 @@ _CHUNK = 1 << 20
 _EVIDENCE = 64 * 1024  # bytes that a guess is made from
 _SHOWN = 160  # characters of the line that a finding shows
 _CONTROLS = bytes(set(range(0x20)) - set(b"\t\n\r"))
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")  # all but tabs
 _HANDLER = "noria.bytes_as_surrogates"
 _SETTLED = 100_000  # bytes that are not UTF-8
 _MOSTLY = 2  # characters of UTF-8 for each byte that is none: text in GB18030 looks like one now and then
@@ -199,9 +197,7 @@ def _shown(line: str) -> str:
     """The part of a line around its first character outside ASCII: that is what a wrong guess spoils."""
     at = next((index for index, one in enumerate(line) if ord(one) >= 0x80), 0)
     start = max(0, at - 40)
-    shown = line[start : start + _SHOWN].encode("utf-8", "backslashreplace").decode().strip()
-    # It is told in terminals, where a control character could move the cursor or colour what follows.
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), shown)
+    return line[start : start + _SHOWN].encode("utf-8", "backslashreplace").decode().strip()
 
 
 def _register_handler() -> None:

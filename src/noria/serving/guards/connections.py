@@ -11,6 +11,7 @@ from asyncio import TimerHandle, Transport
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES = 65_536  # of a request line and its headers, or of what stands around the pieces of a body
@@ -70,7 +71,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._loose_bytes += len(data)
-        super().data_received(data)
+        self._feed(data)
         if self.transport.is_closing():
             self._limit_end()
         elif self._loose_bytes > HEAD_BYTES:
@@ -80,6 +81,34 @@ class GuardedProtocol(HttpToolsProtocol):
             seconds = self.body_seconds if self._part == "body" else self.timeout_keep_alive
             self._timer = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
+    def _feed(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
+                return
+            except httptools.HttpParserUpgrade as told:
+                if self.parser.get_method() == b"CONNECT":
+                    self.send_400_response("This is no proxy.")
+                    return
+                data = self._without_upgrade(data[told.args[0] :])
+
+    def _without_upgrade(self, rest: bytes) -> bytes:
+        """Return a request to be read once more, as one that asks for no other protocol; a server may ignore that.
+
+        The parser takes what follows such a head for the other protocol, so the body was lost of who offers HTTP/2
+        beside it: `curl --http2`, Java's HttpClient.
+        """
+        wanted = self.parser.get_method(), self.url, self.parser.get_http_version().encode()
+        lines = [b"%s: %s\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"]
+        self._loose_bytes = 0
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        return b"".join([b"%s %s HTTP/%s\r\n" % wanted, *lines, b"\r\n", rest])
+
     def on_message_begin(self) -> None:
         self._part, self._loose_bytes = "head", 0
         self._stop_timer()
@@ -87,6 +116,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        if self._offers_upgrade():
+            return
         self._part, self._loose_bytes = "body", 0
         self._stop_timer()
         refuse, crowded = type(self).refuse, type(self).crowded
@@ -107,6 +138,8 @@ class GuardedProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._offers_upgrade():
+            return
         self._part, self._loose_bytes = "between", 0
         self._stop_timer()
         if self._refusal is None:
@@ -127,6 +160,9 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             self._limit_end()
+
+    def _offers_upgrade(self) -> bool:
+        return bool(self.parser.should_upgrade())
 
     @property
     def _answering(self) -> bool:

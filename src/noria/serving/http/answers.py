@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
@@ -19,6 +21,9 @@ from noria.serving.versions import require_loaded
 MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]{1,18})|/labels/(?P<label>[^/:]{1,128}))?"
 TOP = 5
 MULTIPART = "multipart/form-data"
+CHARSET = re.compile(r"[A-Za-z0-9_.:-]{1,40}")
+# Names of Python's codecs, of those that take time in proportion to a text and give nothing but its characters.
+CODEC = re.compile(r"utf-(8|8-sig|16|32)(-[bl]e)?|ascii|gb\w+|big5\w*|shift_jis\w*|euc_\w+|cp\d+|iso8859-\d+|koi8-[ru]")
 
 
 def routes() -> list[Route]:
@@ -69,6 +74,28 @@ async def card(visit: Visit) -> Response:
     return json_answer(visit.service.card(_spec(visit)))
 
 
+def as_utf8(data: bytes, content_type: str) -> bytes:
+    """Return a text as the models take it, where its content type says that it is in another encoding.
+
+    Raises:
+        RequestError: the encoding is not known, or the text is not in it.
+    """
+    kind, parameters = parse_options_header(content_type)
+    charset = parameters.get(b"charset", b"").decode("latin-1")
+    if not charset or not kind.startswith(b"text/"):
+        return data
+    try:
+        codec = codecs.lookup(charset if CHARSET.fullmatch(charset) else "")
+        if not CODEC.fullmatch(codec.name):
+            raise LookupError
+        return data if codec.name == "utf-8" else codec.decode(data)[0].encode()
+    except LookupError:
+        known = "UTF-8 and GB18030 are, and other usual ones"
+        raise RequestError(f"The charset {charset[:40]!r} is not read; {known}.") from None
+    except UnicodeError:
+        raise RequestError(f"The text is not in the charset that it is said to be in, {charset}.") from None
+
+
 def _listed(visit: Visit, name: str) -> dict[str, Any]:
     model = visit.service.models[name]
     if not model.loaded:
@@ -108,10 +135,11 @@ async def _inputs(visit: Visit, wanted: str) -> list[tuple[str, bytes]]:
         RequestError: it is of another kind than `wanted`, or a form that cannot be read.
     """
     body = await visit.body()
-    kind = visit.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    told = visit.request.headers.get("content-type", "")
+    kind = told.partition(";")[0].strip().lower()
     _require_kind(kind, wanted)
     if kind != MULTIPART:
-        return [("body", body)]
+        return [("body", as_utf8(body, told))]
     try:
         return await _parts(visit, body, wanted)
     except (MultiPartException, ValueError, KeyError) as error:
@@ -133,7 +161,9 @@ async def _parts(visit: Visit, body: bytes, wanted: str) -> list[tuple[str, byte
         if isinstance(value, UploadFile):
             _require_kind(value.content_type or "", wanted)
     found = [
-        (value.filename or field, await value.read()) if isinstance(value, UploadFile) else (field, value.encode())
+        (value.filename or field, as_utf8(await value.read(), value.content_type or ""))
+        if isinstance(value, UploadFile)
+        else (field, value.encode())
         for field, value in form.multi_items()
     ]
     await form.close()

@@ -7,38 +7,20 @@ import json
 import zlib
 from typing import Any
 
+import numpy as np
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
-from noria.errors import BusyError, RequestError, SlowRequestError, TooLargeError
+from noria.errors import RequestError, SlowRequestError, TooLargeError
+from noria.serving.aside import Aside
+from noria.serving.guards.budget import Budget
 from noria.serving.settings import Limits
 
+PIECE = 2**20  # bytes of JSON that are looked at at once
 _TOKENS = (b"NaN", b"Infinity")  # which TensorFlow Serving takes as numbers, and JSON does not know
 
 
-class Budget:
-    """Bytes of requests that are in memory, all together."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._used = 0
-
-    def take(self, count: int) -> None:
-        """Reserve bytes.
-
-        Raises:
-            BusyError: too much is in memory.
-        """
-        if self._used + count > self._limit:
-            raise BusyError("The requests under way fill the memory that they may have. Try again later.", 0.5)
-        self._used += count
-
-    def give_back(self, count: int) -> None:
-        """Release bytes."""
-        self._used -= count
-
-
-async def read_body(request: Request, limits: Limits, budget: Budget) -> bytes:
+async def read_body(request: Request, limits: Limits, budget: Budget, aside: Aside) -> bytes:
     """Return the body, unpacked; what it took of the budget is given back by the door, at the end of the request.
 
     Raises:
@@ -63,7 +45,7 @@ async def read_body(request: Request, limits: Limits, budget: Budget) -> bytes:
         return bytes(body)
     if encoding not in ("gzip", "x-gzip"):
         raise RequestError(f"The content encoding {encoding!r} is not read; gzip is.")
-    unpacked = _unpacked(bytes(body), limits)
+    unpacked = await aside(len(body), lambda: _unpacked(bytes(body), limits))
     _reserve(request, budget, len(unpacked))
     return unpacked
 
@@ -73,16 +55,15 @@ def parse_json(body: bytes, limits: Limits) -> Any:
 
     Raises:
         RequestError: it is not JSON, or nested too deeply.
+        TooLargeError: it has too many values.
     """
     if not body:
         raise RequestError("The request has no body; JSON is expected.")
+    _require_modest(body, limits)
     try:
-        value = _loaded(body)
+        return _loaded(body)
     except (ValueError, TypeError, RecursionError) as error:
         raise RequestError(f"JSON Parse Error: {str(error)[:200]}") from None
-    if body.count(b"[") + body.count(b"{") > limits.json_depth:
-        _require_shallow(value, limits.json_depth)
-    return value
 
 
 def _loaded(body: bytes) -> Any:
@@ -93,18 +74,40 @@ def _loaded(body: bytes) -> Any:
     return value
 
 
-def _require_shallow(value: Any, depth: int) -> None:
-    level = [value]
-    for _ in range(depth + 1):
-        level = [child for one in level for child in _children(one)]
-        if not level:
-            return
-    raise RequestError(f"JSON Parse Error: brackets are nested more than {depth} deep.")
+def _require_modest(body: bytes, limits: Limits) -> None:
+    """Refuse what would make too much of few bytes, before it is made: 32 MiB of `[],` are 11 million lists."""
+    brackets = body.count(b"[") + body.count(b"{")
+    if brackets <= limits.json_depth and brackets + body.count(b",") <= limits.json_values:
+        return
+    depth, values = _measured(body)
+    if depth > limits.json_depth:
+        raise RequestError(f"JSON Parse Error: brackets are nested more than {limits.json_depth} deep.")
+    if values > limits.json_values:
+        raise TooLargeError(
+            f"The request has {values:,} numbers, texts, lists and objects, at most {limits.json_values:,} are taken."
+        )
 
 
-def _children(value: Any) -> list[Any]:
-    inside = value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
-    return [one for one in inside if isinstance(one, (list, dict))]
+def _measured(body: bytes) -> tuple[int, int]:
+    """Return how deep brackets are nested, and how many values there are; what stands in texts does not count."""
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # now every quote begins or ends a text
+    depth = deepest = values = 0
+    within = False  # a text
+    for start in range(0, len(body), PIECE):
+        piece = np.frombuffer(body[start : start + PIECE], np.uint8)
+        folded = piece | 0x20  # [ and { differ in this bit, as ] and } do
+        opens, closes, commas = folded == ord("{"), folded == ord("}"), piece == ord(",")
+        quotes = piece == ord('"')
+        if within or quotes.any():
+            outside = (np.cumsum(quotes, dtype=np.int32) + within) % 2 == 0
+            opens, closes, commas = opens & outside, closes & outside, commas & outside
+            within = not outside[-1]
+        depths = np.cumsum(opens.astype(np.int8) - closes.astype(np.int8), dtype=np.int32)
+        deepest = max(deepest, depth + int(depths.max()))
+        depth += int(depths[-1])
+        values += int(np.count_nonzero(opens)) + int(np.count_nonzero(commas))
+    return deepest, values
 
 
 def _reserve(request: Request, budget: Budget, count: int) -> None:
@@ -129,4 +132,4 @@ def _too_large(limits: Limits) -> TooLargeError:
     return TooLargeError(f"The request is larger than {limits.body_bytes:,} bytes.")
 
 
-__all__ = ["Budget", "ClientDisconnect", "parse_json", "read_body"]
+__all__ = ["ClientDisconnect", "parse_json", "read_body"]

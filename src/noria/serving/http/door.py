@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import hashlib
 import re
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -21,8 +20,9 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from noria.errors import BusyError, NoriaError, RequestError, SlowRequestError, TooLargeError, TooManyRequestsError
+from noria.serving.guards.budget import Budget
 from noria.serving.guards.door import Guard, key_in
-from noria.serving.http.body import Budget, read_body
+from noria.serving.http.body import read_body
 from noria.serving.service import Service
 from noria.serving.settings import Scope as KeyScope
 from noria.serving.tracing import Stage, keep_stages
@@ -74,10 +74,15 @@ class Visit:
 
     async def body(self) -> bytes:
         """Return the body of the request, unpacked, and remember its size and hash for the log."""
-        data = await read_body(self.request, self.service.config.limits, self.budget)
-        self.body_bytes, self.body_sha256 = len(data), hashlib.sha256(data).hexdigest()[:16]
+        data = await read_body(self.request, self.service.config.limits, self.budget, self.service.aside)
+        self.body_bytes = len(data)
+        self.body_sha256 = await self.service.aside.sha256(data)
         self.read_seconds = monotonic() - self.started
         return data
+
+    async def aside(self, work: Callable[[], Answer]) -> Answer:
+        """Return what work on the body gives; where that is large, the event loop goes on meanwhile."""
+        return await self.service.aside(self.body_bytes, work)
 
     async def unless_gone(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         """Return what `work` gives, or give it up as soon as the client has hung up."""
@@ -100,7 +105,7 @@ class Door:
         self._service = service
         self._guard = guard
         self._routes = routes
-        self._budget = Budget(service.config.limits.queue_bytes)
+        self._budget = service.budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -118,10 +123,10 @@ class Door:
         self._service.metrics.in_flight.inc()
         method = "unknown"
         try:
-            endpoint, method, key_scope, parameters = self._routes.find(scope["method"], scope["path"])
+            endpoint, method, key_scope, parameters = self._found(visit, scope)
             visit.model = parameters.get("name", "")
             scope["path_params"] = parameters
-            self._admit(visit, key_scope)
+            self._admit(visit, method, key_scope)
             response = await endpoint(visit)
         except ClientDisconnect:
             response = Response(status_code=499)
@@ -131,14 +136,25 @@ class Door:
             self._service.metrics.in_flight.dec()
         await self._send(visit, method, response, scope, receive, send)
 
-    def _admit(self, visit: Visit, key_scope: KeyScope | None) -> None:
-        if key_scope is None or (key_scope == "metadata" and self._service.config.server.public_status):
-            return
+    def _found(self, visit: Visit, scope: Scope) -> tuple[Endpoint, str, KeyScope | None, dict[str, str]]:
+        try:
+            return self._routes.find(scope["method"], scope["path"])
+        except HTTPException:
+            self._admit(visit, "unknown", None)  # who tries addresses is counted, too
+            raise
+
+    def _admit(self, visit: Visit, method: str, key_scope: KeyScope | None) -> None:
+        if key_scope == "metadata" and self._service.config.server.public_status:
+            key_scope = None
+        if key_scope is None and method == "health":
+            return  # who looks whether the server is well must not be told to come later
         headers = visit.request.headers
         client = visit.request.client
         key = key_in(headers.get("authorization"), headers.get("x-api-key"))
         address = client.host if client else ""
-        visit.key = self._guard.admit(key, address, scope=key_scope, model=visit.model or None)
+        visitor = self._guard.admit(key, address, scope=key_scope)
+        visit.key = visitor.name
+        visitor.require_model(visit.model)
 
     def _refusal(self, visit: Visit, error: Exception) -> Response:
         """Return the answer that an error is, as TensorFlow Serving words it."""
@@ -166,7 +182,8 @@ class Door:
         for name, value in SECURITY.items():
             response.headers.setdefault(name, value)
         response.headers["x-request-id"] = request_id
-        _pack(response, visit.request.headers.get("accept-encoding", ""))
+        if _is_to_be_packed(response, visit.request.headers.get("accept-encoding", "")):
+            await self._service.aside(len(response.body), lambda: _pack(response))
         self._budget.give_back(scope.pop("reserved", 0))  # the request has gone; a slow reader holds its answer only
         writing = monotonic()
         with suppress(OSError):  # the client has gone
@@ -241,7 +258,8 @@ class Routes:
         """Return what answers a request, and the named parts of its path.
 
         Raises:
-            HTTPException: there is no such address (404), or not with this verb (405).
+            HTTPException: there is no such address (404; below /v1/ it is 400, as TensorFlow Serving says), or not with
+                this verb (405).
         """
         allowed = []
         for route in self._routes:
@@ -252,7 +270,9 @@ class Routes:
                 allowed.append(route.verb)
         if allowed:
             raise HTTPException(405, f"{verb} is not answered here.", {"allow": ", ".join(sorted(set(allowed)))})
-        raise HTTPException(404, f"Malformed request: {verb} {path[:100]}")
+        if path.startswith("/v1/"):
+            raise HTTPException(400, f"Malformed request: {verb} {path[:100]}")
+        raise HTTPException(404, f"There is nothing at {path[:100]}.")
 
 
 def retry_after(error: BusyError | TooManyRequestsError) -> int:
@@ -288,10 +308,12 @@ async def _gone(request: Request) -> None:
         pass
 
 
-def _pack(response: Response, accepted: str) -> None:
+def _is_to_be_packed(response: Response, accepted: str) -> bool:
+    return len(response.body) >= SMALL and "gzip" in accepted and "content-encoding" not in response.headers
+
+
+def _pack(response: Response) -> None:
     """Pack a long answer for a client that can unpack it."""
-    if len(response.body) < SMALL or "gzip" not in accepted or "content-encoding" in response.headers:
-        return
     response.body = gzip.compress(response.body, compresslevel=3, mtime=0)
     response.headers["content-length"] = str(len(response.body))
     response.headers["content-encoding"] = "gzip"

@@ -41,10 +41,11 @@ class EarlyRefusals:
         told = dict(headers)
         try:
             key = key_in(_text(told.get(b"authorization")), _text(told.get(b"x-api-key")))
-            admitted = self._guard.admit(key, address, scope=scope, model=name)
+            visitor = self._guard.admit(key, address, scope=scope)
+            visitor.require_model(name)
         except NoriaError:
             return None  # the door says so, in its own words
-        return self._answer(kind, name, admitted, refusal, _text(told.get(b"x-request-id")) or "")
+        return self._answer(kind, name, visitor.name, refusal, _text(told.get(b"x-request-id")) or "")
 
     def crowded(self, headers: Headers) -> tuple[bytes, bytes]:
         """Return the answer to who connects while there are as many as the server takes."""

@@ -19,6 +19,7 @@ from noria.serving.http.body import parse_json
 from noria.serving.http.door import Route, Visit, json_answer
 from noria.serving.http.tensors_json import dump, to_array, to_columns
 from noria.serving.service import Spec
+from noria.serving.settings import Limits
 from noria.serving.tensors import TensorSpec, dtype_of
 
 MODEL = r"/v2/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]{1,18}))?"
@@ -98,23 +99,36 @@ async def model(visit: Visit) -> Response:
 
 async def infer(visit: Visit) -> Response:
     """Answer named tensors, each with its shape, its datatype and its data."""
-    body = parse_json(await visit.body(), visit.service.config.limits)
-    if not isinstance(body, dict) or not isinstance(body.get("inputs"), list):
-        raise RequestError('The request is to be an object with a list of "inputs".')
-    wanted = body.get("outputs", [])
-    if not isinstance(wanted, list) or not all(isinstance(one, dict) and "name" in one for one in wanted):
-        raise RequestError('"outputs" is to be a list of objects with a "name".')
-    inputs = dict(_input(one) for one in body["inputs"])
+    data = await visit.body()
+    inputs, names, identity = await visit.aside(lambda: _read(data, visit.service.config.limits))
     found = await visit.unless_gone(visit.service.predict(_spec(visit), inputs, deadline=visit.deadline))
     visit.version = found.version
-    names = [one["name"] for one in wanted] or list(found.outputs)
+    names = names or list(found.outputs)
     if unknown := [name for name in names if name not in found.outputs]:
         raise RequestError(f"There is no output {unknown[0]!r}. Outputs: {', '.join(found.outputs)}.")
     told: dict[str, Any] = {"model_name": found.name, "model_version": str(found.version)}
-    if isinstance(body.get("id"), str):
-        told["id"] = body["id"]
+    if isinstance(identity, str):
+        told["id"] = identity
     told["outputs"] = [_output(name, found.outputs[name]) for name in names]
-    return Response(dump(told), media_type="application/json")
+    size = sum(found.outputs[name].nbytes for name in names)
+    return Response(await visit.service.aside(size, lambda: dump(told)), media_type="application/json")
+
+
+def _read(data: bytes, limits: Limits) -> tuple[dict[str, NDArray[Any]], list[Any], Any]:
+    """Return the inputs, the names of the outputs that are asked for, and the request's own name."""
+    body = parse_json(data, limits)
+    if not isinstance(body, dict) or not isinstance(body.get("inputs"), list):
+        raise RequestError('The request is to be an object with a list of "inputs".')
+    wanted = body.get("outputs", [])
+    names = (
+        [one.get("name") if isinstance(one, dict) else None for one in wanted] if isinstance(wanted, list) else [None]
+    )
+    if not all(isinstance(name, str) for name in names):
+        raise RequestError('"outputs" is to be a list of objects with a "name".')
+    inputs = dict(_input(one) for one in body["inputs"])
+    if len(inputs) < len(body["inputs"]):
+        raise RequestError("An input is given twice.")
+    return inputs, names, body.get("id")
 
 
 def _spec(visit: Visit) -> Spec:

@@ -12,12 +12,13 @@ from typing import Any
 from starlette.responses import Response
 
 from noria.errors import NotServedError, RequestError
+from noria.serving.contracts import Example
 from noria.serving.http import answers
 from noria.serving.http.body import parse_json
 from noria.serving.http.door import Route, Visit, json_answer
 from noria.serving.http.tensors_json import dump, examples_from, from_columns, from_rows, to_columns, to_rows
-from noria.serving.service import Spec
-from noria.serving.tensors import Signature, TensorSpec
+from noria.serving.service import Prediction, Spec
+from noria.serving.tensors import Signature, Tensors, TensorSpec
 from noria.serving.versions import Version
 
 MODEL = r"/v1/models/(?P<name>[^/:]+)"
@@ -41,23 +42,19 @@ async def predict(visit: Visit) -> Response:
     kind = visit.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if answers.takes(kind):
         return await answers.answer(visit)
-    body = await _json_object(visit)
-    spec = spec_of(visit, body)
-    by_rows = "instances" in body
-    if by_rows == ("inputs" in body):
-        raise RequestError('The request is to have either "instances" or "inputs".')
-    _, signature = visit.service.signature(spec)
-    inputs = from_rows(body["instances"], signature) if by_rows else from_columns(body["inputs"], signature)
+    data = await visit.body()
+    spec, by_rows, inputs = await visit.aside(lambda: _tensors(visit, data))
     found = await visit.unless_gone(visit.service.predict(spec, inputs, deadline=visit.deadline))
     visit.version = found.version
-    told = {"predictions": to_rows(found.outputs)} if by_rows else {"outputs": to_columns(found.outputs)}
-    return Response(dump(told), media_type="application/json")
+    size = sum(array.nbytes for array in found.outputs.values())
+    return Response(await visit.service.aside(size, lambda: _told(found, by_rows)), media_type="application/json")
 
 
 async def classify(visit: Visit) -> Response:
     """Answer `tf.train.Example`s with [[label, score], ...] for each."""
-    body = await _json_object(visit)
-    work = visit.service.classify(spec_of(visit, body), examples_from(body), deadline=visit.deadline)
+    data = await visit.body()
+    spec, examples = await visit.aside(lambda: _examples(visit, data))
+    work = visit.service.classify(spec, examples, deadline=visit.deadline)
     found = await visit.unless_gone(work)
     visit.version = found.version
     classes, scores = found.outputs.get("classes"), found.outputs.get("scores")
@@ -72,8 +69,9 @@ async def classify(visit: Visit) -> Response:
 
 async def regress(visit: Visit) -> Response:
     """Answer `tf.train.Example`s with one number for each."""
-    body = await _json_object(visit)
-    work = visit.service.regress(spec_of(visit, body), examples_from(body), deadline=visit.deadline)
+    data = await visit.body()
+    spec, examples = await visit.aside(lambda: _examples(visit, data))
+    work = visit.service.regress(spec, examples, deadline=visit.deadline)
     found = await visit.unless_gone(work)
     visit.version = found.version
     return Response(dump({"results": found.outputs["outputs"].reshape(-1)}), media_type="application/json")
@@ -126,8 +124,32 @@ def describe(signature: Signature) -> dict[str, Any]:
     }
 
 
-async def _json_object(visit: Visit) -> dict[str, Any]:
-    body = parse_json(await visit.body(), visit.service.config.limits)
+def _tensors(visit: Visit, data: bytes) -> tuple[Spec, bool, Tensors]:
+    """Return which model is asked, whether by rows, and what; all in one go, so that few trees of JSON are there."""
+    body = _json_object(visit, data)
+    spec = spec_of(visit, body)
+    by_rows = "instances" in body
+    if by_rows == ("inputs" in body):
+        raise RequestError('The request is to have either "instances" or "inputs".')
+    _, signature = visit.service.signature(spec)
+    return (
+        spec,
+        by_rows,
+        from_rows(body["instances"], signature) if by_rows else from_columns(body["inputs"], signature),
+    )
+
+
+def _told(found: Prediction, by_rows: bool) -> bytes:
+    return dump({"predictions": to_rows(found.outputs)} if by_rows else {"outputs": to_columns(found.outputs)})
+
+
+def _examples(visit: Visit, data: bytes) -> tuple[Spec, list[Example]]:
+    body = _json_object(visit, data)
+    return spec_of(visit, body), examples_from(body)
+
+
+def _json_object(visit: Visit, data: bytes) -> dict[str, Any]:
+    body = parse_json(data, visit.service.config.limits)
     if not isinstance(body, dict):
         raise RequestError("The request is to be a JSON object.")
     return body
@@ -147,5 +169,5 @@ def _tensor(spec: TensorSpec, name: str) -> dict[str, Any]:
     return {
         "dtype": spec.dtype,
         "tensor_shape": {"dim": sides, "unknown_rank": spec.shape is None},
-        "name": name,
+        "name": spec.tensor or name,
     }

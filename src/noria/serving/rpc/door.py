@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 import grpc
 
-from noria.errors import BusyError, NoriaError, TooManyRequestsError
-from noria.serving.guards.door import Guard, key_in
+from noria.errors import BusyError, ForbiddenError, NoriaError, TooManyRequestsError
+from noria.serving.guards.door import Guard, Visitor, key_in
 from noria.serving.protos import message
+from noria.serving.rpc.arrivals import Arrivals, status_of
 from noria.serving.service import Service, Spec
 from noria.serving.settings import Scope
 from noria.serving.tracing import Stage, keep_stages
-
-CODES = {
-    400: grpc.StatusCode.INVALID_ARGUMENT,
-    401: grpc.StatusCode.UNAUTHENTICATED,
-    403: grpc.StatusCode.PERMISSION_DENIED,
-    404: grpc.StatusCode.NOT_FOUND,
-    408: grpc.StatusCode.DEADLINE_EXCEEDED,
-    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    422: grpc.StatusCode.INVALID_ARGUMENT,
-    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    503: grpc.StatusCode.UNAVAILABLE,
-    504: grpc.StatusCode.DEADLINE_EXCEEDED,
-}
 
 
 @dataclass(eq=False, slots=True)
@@ -38,8 +26,10 @@ class Call:
     """One call on its way through the door."""
 
     service: Service
-    deadline: float
+    deadline: float = 0.0  # known once the message is there
     version: int = 0
+    size: int = 0  # bytes of the message
+    sha256: str = ""
     started: float = field(default_factory=monotonic)
     stages: list[Stage] = field(default_factory=list)
 
@@ -54,23 +44,33 @@ class Method:
     scope: Scope
 
 
-def handler(service: Service, guard: Guard, name: str, method: Method) -> Any:
-    """Return the handler of a method, as gRPC wants it."""
+def handler(service: Service, guard: Guard, arrivals: Arrivals, name: str, method: Method) -> Any:
+    """Return the handler of a method, as gRPC wants it: one message in, one out."""
     requests = message(f"tensorflow.serving.{method.request}")
 
-    async def answer(data: bytes, context: Any) -> bytes:
-        call = Call(service, monotonic() + _seconds(service, context))
+    async def answer(_: Any, context: Any) -> bytes:
+        call = Call(service)
         if service.tracing:
             call.stages = keep_stages()
         model, key, code = "", None, grpc.StatusCode.OK
         try:
-            request = _parsed(requests, data)
-            model = request.model_spec.name if hasattr(request, "model_spec") else ""
-            key = _admit(service, guard, context, method.scope, model)
-            told: bytes = (await method.answer(call, request)).SerializeToString()
-            return told
+            visitor = _admit(service, guard, context, method.scope)
+            key = visitor.name
+            if method.scope == "reload" and visitor.models:
+                raise ForbiddenError("A key that is for some models only cannot say which are served.")
+            data = await arrivals.only_message(context)
+            call.deadline = monotonic() + _seconds(service, context)
+            with arrivals.under_way(), service.budget.holding(len(data)):
+                call.size = len(data)
+                request = await service.aside(call.size, lambda: _parsed(requests, data))
+                model = request.model_spec.name if hasattr(request, "model_spec") else ""
+                call.sha256 = await service.aside.sha256(data)
+                visitor.require_model(model)
+                answered = await method.answer(call, request)
+                told: bytes = answered.SerializeToString()
+                return told
         except NoriaError as error:
-            code = CODES.get(error.http_status, grpc.StatusCode.INTERNAL)
+            code = status_of(error)
             service.metrics.count_rejection(error)
             if isinstance(error, (BusyError, TooManyRequestsError)):
                 context.set_trailing_metadata((("retry-after", str(max(1, round(error.retry_after + 0.5)))),))
@@ -87,11 +87,12 @@ def handler(service: Service, guard: Guard, name: str, method: Method) -> Any:
         finally:
             known = model if model in service.models else ""
             request_id = uuid4().hex
-            _count(call, name, known, code, data, key, request_id)
+            _count(call, name, known, code, key, request_id)
             _trace(call, name, known, code, context, request_id)
         raise AssertionError("abort always raises")
 
-    return grpc.unary_unary_rpc_method_handler(answer)  # bytes in and out: bad messages are answered, too
+    # Bytes in and out: bad messages are answered, too. And called with the head of the stream, before its message.
+    return grpc.stream_unary_rpc_method_handler(answer)
 
 
 def spec_of(model_spec: Any) -> Spec:
@@ -119,17 +120,16 @@ def _seconds(service: Service, context: Any) -> float:
     return limit if left is None else max(0.0, min(left, limit))
 
 
-def _admit(service: Service, guard: Guard, context: Any, scope: Scope, model: str) -> str | None:
-    if scope == "metadata" and service.config.server.public_status:
-        return None
+def _admit(service: Service, guard: Guard, context: Any, scope: Scope) -> Visitor:
+    public = scope == "metadata" and service.config.server.public_status
     told = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
     key = key_in(told.get("authorization"), told.get("x-api-key"))
-    # "ipv4:127.0.0.1:1234" or "ipv6:[::1]:1234"; without the port, which changes with every connection
-    address = context.peer().partition(":")[2].rpartition(":")[0]
-    return guard.admit(key, address.strip("[]"), scope=scope, model=model or None)
+    # "ipv4:127.0.0.1:1234" or "ipv6:%5B::1%5D:1234"; without the port, which changes with every connection
+    address = unquote(context.peer()).partition(":")[2].rpartition(":")[0]
+    return guard.admit(key, address.strip("[]"), scope=None if public else scope)
 
 
-def _count(call: Call, method: str, model: str, code: Any, data: bytes, key: str | None, request_id: str) -> None:
+def _count(call: Call, method: str, model: str, code: Any, key: str | None, request_id: str) -> None:
     call.service.metrics.requests.labels("grpc", method, model, code.name).inc()
     call.service.log.write(
         "request",
@@ -140,8 +140,8 @@ def _count(call: Call, method: str, model: str, code: Any, data: bytes, key: str
         version=call.version,
         code=code.name,
         milliseconds=round((monotonic() - call.started) * 1e3, 2),
-        bytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest()[:16],
+        bytes=call.size,
+        sha256=call.sha256,
         key=key,
     )
 

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from noria.errors import ArtifactError, ForbiddenError, NoriaError, NotServedError, RequestError
 from noria.serving.protos import message
-from noria.serving.routing import read_routing, write_routing
-from noria.serving.rpc.door import CODES, Call, Method, spec_of
+from noria.serving.rpc.arrivals import CODES
+from noria.serving.rpc.door import Call, Method, spec_of
 from noria.serving.settings import ModelSettings
 
 STATES = {"LOADING": 20, "AVAILABLE": 30, "UNLOADING": 40, "END": 50}
@@ -41,10 +41,8 @@ async def handle_reload_config(call: Call, request: Any) -> Any:
         if request.config.WhichOneof("config") != "model_config_list":
             raise RequestError("The config is to hold a model_config_list.")
         told = list(request.config.model_config_list.config)
-        refused = await call.service.reload([_settings(call, one) for one in told])
-        for one in told:
-            if one.name not in refused:
-                await _label(call, one)
+        wanted = [_settings(call, one) for one in told]
+        refused = await call.service.reload_all(wanted, deadline=call.deadline)
         if refused:
             words = (f"The model {name!r} cannot be served so: {reason}" for name, reason in refused.items())
             raise ArtifactError(" ".join(words))
@@ -71,21 +69,9 @@ def _settings(call: Call, told: Any) -> ModelSettings:
     keep = {"latest": policy.latest.num_versions or 1, "all": ALL}.get(choice or "", 1)
     try:
         versions = tuple(policy.specific.versions) if choice == "specific" else ()
-        return call.service.settings_for(told.name, path, keep=min(keep, ALL), versions=versions)
+        labels = dict(told.version_labels)
+        return call.service.settings_for(told.name, path=path, keep=min(keep, ALL), versions=versions, labels=labels)
     except ValidationError as error:
         raise RequestError(
             f"The model {told.name[:100]!r} cannot be served so: {error.error_count()} errors."
         ) from None
-
-
-async def _label(call: Call, told: Any) -> None:
-    """Name versions; only those that are loaded, so that a label never leads nowhere."""
-    if not told.version_labels:
-        return
-    model = call.service.model(told.name)
-    labels = dict(told.version_labels)
-    if missing := [number for number in labels.values() if number not in model.loaded]:
-        raise RequestError(f"Version {missing[0]} of {told.name!r} is not loaded, so it cannot have a label.")
-    folder = model.settings.path
-    write_routing(folder, read_routing(folder).model_copy(update={"labels": labels}))
-    await model.refresh()

@@ -7,8 +7,8 @@ from typing import Any
 
 from noria.errors import RequestError
 from noria.serving.protos import examples_of, message
+from noria.serving.protos.tensors import to_arrays, to_tensor
 from noria.serving.rpc.door import Call, Method, spec_of
-from noria.serving.rpc.tensors import to_arrays, to_tensor
 from noria.serving.tensors import DTYPES, Signature, TensorSpec, require_names
 
 SIGNATURES = "signature_def"
@@ -18,7 +18,8 @@ async def predict(call: Call, request: Any) -> Any:
     """Answer named tensors with named tensors."""
     spec = spec_of(request.model_spec)
     require_names(call.service.signature(spec)[1], request.inputs)
-    inputs = to_arrays(request.inputs, call.service.config.limits.body_bytes)
+    most = call.service.config.limits.body_bytes
+    inputs = await call.service.aside(call.size, lambda: to_arrays(request.inputs, most))
     found = await call.service.predict(spec, inputs, deadline=call.deadline)
     call.version = found.version
     names = list(request.output_filter) or list(found.outputs)
@@ -35,7 +36,7 @@ async def predict(call: Call, request: Any) -> Any:
 
 async def classify(call: Call, request: Any) -> Any:
     """Answer `tf.train.Example`s with labels and scores."""
-    examples = examples_of(request.input)
+    examples = await call.service.aside(call.size, lambda: examples_of(request.input))
     found = await call.service.classify(spec_of(request.model_spec), examples, deadline=call.deadline)
     call.version = found.version
     made = message("tensorflow.serving.ClassificationResponse")()
@@ -52,7 +53,7 @@ async def classify(call: Call, request: Any) -> Any:
 
 async def regress(call: Call, request: Any) -> Any:
     """Answer `tf.train.Example`s with one number for each."""
-    examples = examples_of(request.input)
+    examples = await call.service.aside(call.size, lambda: examples_of(request.input))
     found = await call.service.regress(spec_of(request.model_spec), examples, deadline=call.deadline)
     call.version = found.version
     made = message("tensorflow.serving.RegressionResponse")()
@@ -106,7 +107,7 @@ def _describe(target: Any, signature: Signature) -> None:
 
 
 def _describe_tensor(target: Any, name: str, spec: TensorSpec) -> None:
-    target.name, target.dtype = name, DTYPES[spec.dtype][0]
+    target.name, target.dtype = spec.tensor or name, DTYPES[spec.dtype][0]
     target.tensor_shape.unknown_rank = spec.shape is None
     for side in spec.shape or ():
         target.tensor_shape.dim.add(size=-1 if side is None else side)

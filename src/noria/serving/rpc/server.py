@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from noria.errors import UserError
 from noria.serving.guards.door import Guard
 from noria.serving.protos import pool
+from noria.serving.rpc.arrivals import Arrivals, GuardedStreams
 from noria.serving.rpc.door import handler
 from noria.serving.rpc.models import MODEL_METHODS
 from noria.serving.rpc.prediction import PREDICTION_METHODS
@@ -30,13 +31,17 @@ _STATES = health_pb2.HealthCheckResponse.ServingStatus
 class GrpcServer:
     """A server that listens; `port` is where."""
 
-    def __init__(self, server: Any, port: int) -> None:
+    def __init__(self, server: Any, port: int, arrivals: Arrivals) -> None:
         self._server = server
+        self._arrivals = arrivals
         self.port = port
 
     async def stop(self, grace: float) -> None:
         """Take no more requests, and give those under way some seconds."""
-        await self._server.stop(grace)
+        stopping = asyncio.ensure_future(self._server.stop(grace))
+        await asyncio.sleep(0)  # from here on no stream comes in
+        self._arrivals.end()
+        await stopping
 
 
 async def start_grpc(
@@ -51,9 +56,12 @@ async def start_grpc(
         UserError: the port is taken.
     """
     limits = service.config.limits
+    arrivals = Arrivals(limits)
     server = grpc.aio.server(
-        maximum_concurrent_rpcs=limits.connections,
+        interceptors=[GuardedStreams(arrivals, Arrivals(limits))],
         options=[
+            ("grpc.max_allowed_incoming_connections", limits.connections),
+            ("grpc.server_handshake_timeout_ms", round(limits.header_seconds * 1e3)),
             ("grpc.max_receive_message_length", limits.body_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.max_concurrent_streams", MOST_STREAMS),
@@ -64,7 +72,7 @@ async def start_grpc(
         ],
     )
     for name, methods in SERVICES.items():
-        handlers = {method: handler(service, guard, method, told) for method, told in methods.items()}
+        handlers = {method: handler(service, guard, arrivals, method, told) for method, told in methods.items()}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
     health_pb2_grpc.add_HealthServicer_to_server(_Health(service), server)
     reflected = [*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
@@ -82,7 +90,7 @@ async def start_grpc(
             f"The address {address} cannot be used for gRPC. Choose another port with --grpc, or -1 for none."
         )
     await server.start()
-    return GrpcServer(server, port)
+    return GrpcServer(server, port, arrivals)
 
 
 class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc has no types

@@ -87,6 +87,7 @@ class BundleServable(Servable):
         self.explains = getattr(settings, "encoding", None) == "ngrams"
         self._parts_of = self._input.open_parts(settings, opened.input_files()) if self.explains else None
         self.signatures = self._signatures(settings)
+        self.refused: dict[str, str] = {}
         self.media_type = str(self._input.MEDIA_TYPE)
         self.input_name = str(self._input.INPUT_NAME)
         self.card = {

@@ -21,7 +21,7 @@ def feed(job: Job, *, clock: Clock, progress: Progress) -> Feed:
     """
     settings = text_settings(job, "sequence")
     with clock.stage("encode"):
-        encoded = encode(job, settings, progress=progress)
+        encoded = encode(job, settings, progress=progress, files=job.start.input_files() if job.start else None)
         rows = {split: ids.padded(settings.length) for split, ids in encoded.ids.items()}
     labels = encoded.labels
     weights = example_weights(labels["train"], len(job.dataset.labels), job.training)

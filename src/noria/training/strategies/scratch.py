@@ -9,6 +9,7 @@ from noria import models
 from noria.artifacts.store import Store
 from noria.contracts import Progress
 from noria.quiet import load_tensorflow
+from noria.training import continuing
 from noria.training.clock import Clock
 from noria.training.descent import open_feed, train_network
 from noria.training.describe import describe
@@ -37,9 +38,13 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         import keras
 
     keras.utils.set_random_seed(job.seed)
-    model = _network(job, feed.shapes)
+    if job.start:
+        model = continuing.network(job.start, job.dataset.labels, seed=job.seed)
+        own = {"source": f"the run {job.start.path}"}
+    else:
+        model = _network(job, feed.shapes)
+        own = {"source": "the training data alone", "licence": "none needed"}
     group = Group(model.trainable_variables, make_optimizer(job.training, steps=feed.train.steps))
-    own = {"source": "the training data alone", "licence": "none needed"}
     card = {**describe(job.model.name, model), **own}
     return train_network(job, feed, model, [group], clock=clock, progress=progress, card=card)
 

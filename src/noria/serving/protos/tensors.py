@@ -17,6 +17,7 @@ from noria.serving.protos import message
 from noria.serving.tensors import DTYPES, dtype_of
 
 MOST_DIMENSIONS: Final = 32
+PIECE: Final = 65_536  # values that are copied at once
 MOST_REPEATED: Final = 2**24  # values that one value may stand for: the last value of a list is repeated to the end
 
 _NAMES: Final = {number: name for name, (number, _) in DTYPES.items()}
@@ -117,16 +118,15 @@ def _filled(values: Any, dtype: str, kind: np.dtype[Any], count: int, name: str)
     array: NDArray[Any] = np.empty(count, kind)
     if not count:
         return array
-    if dtype == "DT_HALF":
-        given = np.array([value & 0xFFFF for value in values], np.uint16).view(np.float16)
-    elif dtype == "DT_STRING":
-        given = np.empty(len(values), np.object_)
-        given[:] = list(values)
-    else:
-        try:
-            given = np.array(values, kind)
-        except OverflowError:
-            raise RequestError(f"Input {name!r}: a value is too large for {dtype}.") from None
-    array[: len(given)] = given
-    array[len(given) :] = given[-1]
+    for start in range(0, len(values), PIECE):  # others have their turn between the pieces
+        piece = values[start : start + PIECE]
+        target = array[start : start + len(piece)]
+        if dtype == "DT_HALF":
+            target[:] = np.array([value & 0xFFFF for value in piece], np.uint16).view(np.float16)
+        else:
+            try:
+                target[:] = piece
+            except OverflowError:
+                raise RequestError(f"Input {name!r}: a value is too large for {dtype}.") from None
+    array[len(values) :] = array[len(values) - 1]
     return array

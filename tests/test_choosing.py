@@ -1,0 +1,56 @@
+"""The strategy by the time that there is: said with its reason, and only where it is left open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from noria import api, choosing
+from noria.artifacts.dataset import Dataset
+from noria.config import load_config
+from noria.contracts import Silent
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture(scope="module")
+def dataset(photos: Any) -> Dataset:
+    return api.check(photos, config=load_config(data__wrong_labels=False))
+
+
+@pytest.mark.parametrize(
+    ("minutes", "fewest", "strategy", "why"),
+    [
+        (600, 2, "finetune", "600 minutes are about"),
+        (0.001, 2, "frozen", "0.001 minutes are about"),
+        (600, 20, "frozen", "fewer than 20"),
+    ],
+)
+def test_minutes_choose_and_say_why(
+    minutes: float, fewest: int, strategy: str, why: str, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choosing, "FEWEST_EXAMPLES", fewest)
+    progress = Notes()
+    chosen = choosing.by_time(load_config(training__minutes=minutes), dataset, progress)
+    assert chosen.training.strategy == strategy
+    [note] = progress.notes
+    assert note.startswith(f"strategy {strategy}: ")
+    assert why in note
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"training__minutes": 9, "training__strategy": "frozen"}, {"training__minutes": 9, "model__name": "convnet"}],
+)
+def test_what_is_not_left_open_stays(given: dict[str, Any], dataset: Dataset) -> None:
+    progress = Notes()
+    config = load_config(**given)
+    assert choosing.by_time(config, dataset, progress) == config
+    assert not progress.notes

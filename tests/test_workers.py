@@ -97,7 +97,7 @@ def test_killed_workers_end_the_others_and_all_go_on_to_the_model_of_one(
     said = [worker.communicate(timeout=WAIT) for worker in started(photos, tmp_path / "run")]
     assert "goes on with epoch" in said[0][1]
     assert "trains on worker 1 of 2, the chief" in said[0][1]
-    assert said[1][0] == "worker 2 of 2 is done; the chief has the run.\n", said[1]
+    assert said[1][0] == "Done: this worker trained along, and the chief has the run.\n", said[1]
 
     one = noria.train(photos, tmp_path / "one", config=load_config(**_keywords({"model.name": "convnet"})))
     several = noria.open_run(tmp_path / "run")
@@ -111,7 +111,7 @@ def test_killed_workers_end_the_others_and_all_go_on_to_the_model_of_one(
 
     again = [worker.communicate(timeout=WAIT) for worker in started(photos, tmp_path / "run")]
     assert "already trained" in again[0][1]
-    assert again[1][0] == "worker 2 of 2 is done; the chief has the run.\n", again[1]
+    assert again[1][0] == "Done: this worker trained along, and the chief has the run.\n", again[1]
 
 
 def test_what_the_chief_cannot_begin_ends_all(photos: Path, tmp_path: Path) -> None:

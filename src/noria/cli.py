@@ -208,12 +208,14 @@ def train(
         data__group=group,
     )
     command = shlex.join(["noria", *sys.argv[1:]])
-    if workers:
-        run = _with_others(data, out, loaded, progress(quiet), command, as_json)
-        if run is None:
-            return
+    begin = _with_others if workers else api.train
+    if run := begin(data, out, config=loaded, progress=progress(quiet), command=command):
+        _say_trained(run, as_json)
     else:
-        run = api.train(data, out, config=loaded, progress=progress(quiet), command=command)
+        say(as_json, {"run": None}, "Done: this worker trained along, and the chief has the run.")
+
+
+def _say_trained(run: Run, as_json: bool) -> None:
     facts = run.manifest
     told = {
         "run": str(run.path),
@@ -240,22 +242,13 @@ def train(
     )
 
 
-def _with_others(
-    data: Path, out: Path | None, config: Config, told: Progress, command: str, as_json: bool
-) -> Run | None:
-    """Train as one of several workers; who is no chief has nothing to show, and says so."""
+def _with_others(data: Path, out: Path | None, *, config: Config, progress: Progress, command: str) -> Run | None:
+    """Train as one of several workers; who is no chief has no run."""
     from noria import working
     from noria.training.cluster import read_cluster
 
     cluster = read_cluster(os.environ)
-    run = working.train(cluster, data, out, config=config, progress=told, command=command)
-    if run is None:
-        say(
-            as_json,
-            {"worker": cluster.rank + 1, "workers": len(cluster.addresses)},
-            f"{cluster} is done; the chief has the run.",
-        )
-    return run
+    return working.train(cluster, data, out, config=config, progress=progress, command=command)
 
 
 def _old_and_new(continued: Mapping[str, Any]) -> Iterator[str]:

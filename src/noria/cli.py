@@ -37,6 +37,7 @@ from noria.options import (
     Source,
     TextColumn,
     Texts,
+    Workers,
     progress,
 )
 from noria.standard_output import say, say_line, write, written
@@ -50,6 +51,7 @@ from noria.terminal import stderr_console, visible
 if TYPE_CHECKING:
     from noria.artifacts.bundle import Bundle
     from noria.artifacts.run import Run
+    from noria.config import Config
     from noria.contracts import Progress
     from noria.data.readers import Columns
     from noria.inference.predictor import Input
@@ -177,6 +179,7 @@ def train(
         float | None,
         typer.Option(metavar="N", help="Train a network for so long, and not longer. \\[default: no limit]"),
     ] = None,
+    workers: Workers = False,
     seed: Seed = None,
     settings: Settings = None,
     config: ConfigFile = None,
@@ -205,7 +208,14 @@ def train(
         data__group=group,
     )
     command = shlex.join(["noria", *sys.argv[1:]])
-    run = api.train(data, out, config=loaded, progress=progress(quiet), command=command)
+    begin = _with_others if workers else api.train
+    if run := begin(data, out, config=loaded, progress=progress(quiet), command=command):
+        _say_trained(run, as_json)
+    else:
+        say(as_json, {"run": None}, "Done: this worker trained along, and the chief has the run.")
+
+
+def _say_trained(run: Run, as_json: bool) -> None:
     facts = run.manifest
     told = {
         "run": str(run.path),
@@ -230,6 +240,15 @@ def train(
         f"Report:  {run.report}",
         f"Next:    noria export {shlex.quote(str(run.path))}",
     )
+
+
+def _with_others(data: Path, out: Path | None, *, config: Config, progress: Progress, command: str) -> Run | None:
+    """Train as one of several workers; who is no chief has no run."""
+    from noria import working
+    from noria.training.cluster import read_cluster
+
+    cluster = read_cluster(os.environ)
+    return working.train(cluster, data, out, config=config, progress=progress, command=command)
 
 
 def _old_and_new(continued: Mapping[str, Any]) -> Iterator[str]:

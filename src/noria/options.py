@@ -59,6 +59,10 @@ Group = Annotated[
     ),
 ]
 Seed = Annotated[int | None, typer.Option(help="Same seed, same data, same versions: same model.")]
+Workers = Annotated[
+    bool,
+    typer.Option("--workers", help="Train with the other workers that TF_CONFIG (or Slurm) names, on many machines."),
+]
 Runtime = Annotated[str | None, typer.Option(help="litert, litert_int8, openvino, openvino_int8, savedmodel, keras.")]
 
 

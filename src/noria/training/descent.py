@@ -19,6 +19,8 @@ from noria.training.feed import Examples, Feed
 from noria.training.job import Job, Trained
 from noria.training.loss import Loss
 from noria.training.network import Group, Plan, fit
+from noria.training.optimizers import make_optimizer
+from noria.training.replicas import placed
 from noria.training.schedules import FALLING, Shape, schedule
 from noria.training.watch import Lines
 
@@ -60,15 +62,20 @@ def train_network(
         card: what the run says about the model.
         first_counts: whether the network as it is given may be the best.
     """
+    devices = job.devices
     with clock.stage("fit"):
+        learning, own_groups = placed(
+            model, groups, devices, lambda: make_optimizer(job.training, steps=feed.train.steps)
+        )
         history, best = fit(
-            model, groups, feed.train, feed.held_out["validation"], _plan(job),
-            checkpoint=Checkpoint(job.unfinished, progress), progress=progress, watches=[Lines(progress)],
-            first_counts=first_counts,
+            learning, own_groups, feed.train, feed.held_out["validation"], _plan(job),
+            checkpoint=Checkpoint(job.unfinished, progress), progress=progress,
+            watches=[Lines(progress)] if devices.chief else [],
+            first_counts=first_counts, devices=devices,
         )  # fmt: skip
-        with progress.track("scores") as advance:
-            validation, test = (_scores(model, feed.held_out[split], advance) for split in ("validation", "test"))
-    temperature = fit_temperature(validation, feed.held_out["validation"].labels)
+        if learning is not model:  # what is measured, saved and exported is the float32 model of one device
+            model.set_weights(learning.get_weights())
+        validation, test, temperature = _measured(model, feed, progress) if devices.chief else _nothing(model)
     divide_logits(model, temperature)
     return Trained(
         model=model,
@@ -120,6 +127,20 @@ def _plan(job: Job) -> Plan:
 def _seconds(there: float) -> float:
     """Return for how long to train, of the seconds that there are; at least for one."""
     return there if math.isinf(there) else max(1.0, there - max(LEFT_SECONDS, LEFT * there))
+
+
+def _measured(
+    model: keras.Model, feed: Feed, progress: Progress
+) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+    with progress.track("scores") as advance:
+        validation, test = (_scores(model, feed.held_out[split], advance) for split in ("validation", "test"))
+    return validation, test, fit_temperature(validation, feed.held_out["validation"].labels)
+
+
+def _nothing(model: keras.Model) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+    """The model is the chief's to measure and to keep."""
+    none = np.zeros((0, int(model.output.shape[-1])), np.float32)
+    return none, none, 1.0
 
 
 def _scores(model: keras.Model, examples: Examples, advance: Callable[[int], None]) -> NDArray[np.float32]:

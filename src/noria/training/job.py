@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from noria.artifacts.dataset import Dataset
 from noria.artifacts.run import Run
+from noria.training.devices import ALONE, Devices
 from noria.training.settings import ModelSettings, TrainingSettings
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Job:
     mix: Mix | None = None  # batches, while a network learns
     deadline: float = math.inf  # of the whole command, as `time.monotonic` counts
     unfinished: Path | None = None  # the folder of what a killed training goes on from
+    devices: Devices = ALONE  # what a network is trained on
 
     @property
     def read(self) -> Callable[[bytes], NDArray[Any]]:

@@ -8,11 +8,12 @@ them. The best epoch is the one whose answers, calibrated as those of the finish
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +23,10 @@ from noria.contracts import Progress
 from noria.errors import ConfigError
 from noria.evaluation.calibration import apply_temperature, fit_temperature
 from noria.training.checkpoint import Checkpoint
+from noria.training.devices import ALONE, Devices
 from noria.training.feed import Examples, Training
 from noria.training.loss import Loss
+from noria.training.replicas import Replicas
 from noria.training.schedules import PLATEAU_FACTOR
 from noria.training.watch import Epoch, Watch
 
@@ -91,70 +94,136 @@ def fit(
     progress: Progress,
     watches: Sequence[Watch] = (),
     first_counts: bool = False,
+    devices: Devices = ALONE,
 ) -> tuple[History, int]:
     """Train the network, leave it with the weights of its best epoch; return the curves, and the best epoch's number.
 
     Args:
         watches: are told of each epoch.
         first_counts: whether the network as it is given is the best so far, as epoch 0.
+        devices: what the network lies on, and was placed on by `placed`.
 
     Raises:
         ConfigError: the loss is no number any more.
     """
-    training = _Training(network, groups, plan.loss, watches)
-    state = training.restore(checkpoint.load())
-    if state.epoch or state.step:
-        progress.note(f"goes on with epoch {state.epoch + 1}, step {state.step + 1} of {train.steps}")
-    elif first_counts:
-        training.judge(state, validation, train.batch_size)
-    total, begun = plan.epochs * train.steps, time.monotonic() - state.seconds
-    with progress.track("training", total) as advance:
-        advance(state.epoch * train.steps + state.step)
-        while not state.finished:
-            for batch in train.batches(state.epoch, state.step):
-                done = (state.epoch * train.steps + state.step) / total
-                state.rate = plan.rate * state.factor * plan.schedule(max(done, state.seconds / plan.seconds))
-                loss = training.step(batch, state)
-                if not math.isfinite(loss):
-                    raise ConfigError(_no_number(state, train.steps))
-                state.seconds = time.monotonic() - begun
-                advance(1)
-                if checkpoint.due:
-                    checkpoint.save(training.arrays(state))
-                if state.seconds >= plan.seconds:
-                    break
-            training.end_epoch(state, validation, train.batch_size, plan, time.monotonic() - begun)
-            checkpoint.save(training.arrays(state))
-    training.take_best()
+    with devices.scope():
+        training = _Training(network, groups, plan.loss, watches, devices)
+        state, plan = training.begin(checkpoint), training.timed(plan)
+        if state.epoch or state.step:
+            progress.note(f"goes on with epoch {state.epoch + 1}, step {state.step + 1} of {train.steps}")
+        elif first_counts:
+            training.judge(state, validation, train.batch_size)
+        begun = time.monotonic() - state.seconds
+        with progress.track("training", plan.epochs * train.steps) as advance:
+            advance(state.epoch * train.steps + state.step)
+            while not state.finished:
+                _train_epoch(training, state, train, plan, begun, checkpoint, advance)
+                training.end_epoch(state, validation, train.batch_size, plan, time.monotonic() - begun)
+                state = training.agreed(state)
+                checkpoint.save(training.arrays(state))
+        training.take_best()
     return state.history, state.best_epoch
+
+
+def _train_epoch(
+    training: _Training,
+    state: _State,
+    train: Training,
+    plan: Plan,
+    begun: float,
+    checkpoint: Checkpoint,
+    advance: Callable[[int], None],
+) -> None:
+    total = plan.epochs * train.steps
+    for batch in train.batches(state.epoch, state.step, training.take):
+        done = (state.epoch * train.steps + state.step) / total
+        state.rate = plan.rate * state.factor * plan.schedule(max(done, state.seconds / plan.seconds))
+        loss = training.step(batch, state, train.size_of(state.step))
+        if not math.isfinite(loss):
+            raise ConfigError(_no_number(state, train.steps))
+        state.seconds = training.elapsed(begun, plan)
+        advance(1)
+        if checkpoint.due:
+            checkpoint.save(training.arrays(state))
+        if state.seconds >= plan.seconds:
+            break
 
 
 class _Training:
     """A network with its optimizers, and the best weights so far."""
 
-    def __init__(self, network: keras.Model, groups: Sequence[Group], loss: Loss, watches: Sequence[Watch]) -> None:
+    def __init__(
+        self, network: keras.Model, groups: Sequence[Group], loss: Loss, watches: Sequence[Watch], devices: Devices
+    ) -> None:
         self._network, self._groups, self._loss, self._watches = network, groups, loss, watches
+        self._devices = devices
+        self._replicas = None if devices.alone else Replicas(network, loss, devices)
         for group in groups:
             group.optimizer.build(list(group.variables))
         self._variables = {"network": network.variables} | {
             f"optimizer{number}": group.optimizer.variables for number, group in enumerate(groups)
         }
+        if self._replicas and devices.precision == "float16":
+            self._variables["scale"] = [self._replicas.scale]
         self._best: list[Array] = []
         self._steps: dict[tuple[int, int], Callable[..., Any]] = {}  # by number of groups, and rank of the labels
-        self._scores = _compiled_scores(network)
+        self._scores = self._replicas.compiled_scores() if self._replicas else _compiled_scores(network)
+        self.take = self._replicas.take if self._replicas else None  # what this process has of a batch
 
-    def step(self, batch: tuple[Array, ...], state: _State) -> float:
-        """Make one step, and return the sum of the losses."""
+    def begin(self, checkpoint: Checkpoint) -> _State:
+        """Go on from what was kept, or begin; the others of a team go on from what their chief has."""
+        state = self.restore(checkpoint.load())
+        if team := self._devices.team:
+            packed = io.BytesIO()
+            if team.cluster.chief:
+                np.savez(packed, allow_pickle=False, **self.arrays(state))
+            with np.load(io.BytesIO(team.tell(packed.getvalue())), allow_pickle=False) as told:
+                state = self.restore({name: told[name] for name in told.files})
+        if self._replicas:
+            self._replicas.draw_apart()
+        return state
+
+    def timed(self, plan: Plan) -> Plan:
+        """Return the plan, in a team with the time that its chief has left."""
+        team = self._devices.team
+        if team is None or math.isinf(plan.seconds):
+            return plan
+        return replace(plan, seconds=self._of_chief(plan.seconds))
+
+    def elapsed(self, begun: float, plan: Plan) -> float:
+        """Return the seconds of training; in a team the chief's, where anything is decided by them."""
+        seconds = time.monotonic() - begun
+        return self._of_chief(seconds) if self._devices.team and math.isfinite(plan.seconds) else seconds
+
+    def _of_chief(self, number: float) -> float:
+        team = self._devices.team
+        return float(team.sum(np.array([number if team.cluster.chief else 0.0]))[0]) if team else number
+
+    def agreed(self, state: _State) -> _State:
+        """Return the state; in a team the chief's, as other processors may round in another way."""
+        team = self._devices.team
+        return _State(**json.loads(team.tell(json.dumps(asdict(state)).encode()))) if team else state
+
+    def step(self, batch: tuple[Array, ...], state: _State, count: int) -> float:
+        """Make one step with what this process has of a batch of `count`, and return the sum of the losses."""
         active = [group for group in self._groups if group.after <= state.epoch]
         for group in active:
             group.optimizer.learning_rate.assign(state.rate * group.share)
         kind = len(active), batch[1].ndim
         if kind not in self._steps:
-            self._steps[kind] = _compiled_step(self._network, active, self._loss)
-        loss, right, norm = (float(told) for told in self._steps[kind](*batch))
-        state.loss, state.right, state.norms = state.loss + loss, state.right + right, state.norms + norm
-        state.step, state.seen = state.step + 1, state.seen + len(batch[1])
+            self._steps[kind] = self._compiled(active)
+        loss, right, norm = (float(told) for told in self._steps[kind](batch, count))
+        # Not finite with a finite loss: an overflow of float16, and its step had no gradients.
+        state.norms += norm if math.isfinite(norm) or not self._replicas else 0.0
+        state.loss, state.right = state.loss + loss, state.right + right
+        state.step, state.seen = state.step + 1, state.seen + count
         return loss
+
+    def _compiled(self, active: Sequence[Group]) -> Callable[..., Any]:
+        if self._replicas:
+            return self._replicas.compiled_step(active)
+        step = _compiled_step(self._network, active, self._loss)
+        return lambda batch, _count: step(*batch)
 
     def end_epoch(self, state: _State, validation: Examples, batch_size: int, plan: Plan, seconds: float) -> None:
         """Measure what the weights' averages do, keep them if they are the best, and go to the next epoch."""
@@ -191,7 +260,7 @@ class _Training:
 
     def judge(self, state: _State, validation: Examples, batch_size: int) -> tuple[dict[str, float], Scores]:
         """Measure the network as it is, and keep its weights if it is the best so far; return the scores, too."""
-        scores = np.concatenate([self._scores(batch).numpy() for batch in validation.input_batches(batch_size)])
+        scores = self._all_scores(validation, batch_size)
         labels = validation.labels
         calibrated = _log_loss(apply_temperature(scores, fit_temperature(scores, labels)), labels)
         if calibrated < state.best:
@@ -203,6 +272,17 @@ class _Training:
             "val_accuracy": float((scores.argmax(axis=1) == labels).mean()),
         }
         return told, scores
+
+    def _all_scores(self, validation: Examples, batch_size: int) -> Scores:
+        team = self._devices.team
+        if team is None:
+            return np.concatenate([np.asarray(self._scores(one)) for one in validation.input_batches(batch_size)])
+        rank, workers = team.cluster.rank, len(team.cluster.addresses)
+        scores = np.zeros((len(validation), self._network.output.shape[-1]), np.float32)
+        for number, batch in enumerate(validation.input_batches(batch_size, (rank, workers))):
+            start = (number * workers + rank) * batch_size
+            scores[start : start + len(batch)] = self._scores(batch)
+        return np.asarray(team.sum(scores), np.float32)
 
     def take_best(self) -> None:
         if self._best:

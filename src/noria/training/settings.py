@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from noria.training import schedules
 
+Precision = Literal["auto", "float32", "float16", "bfloat16"]
+
 
 class ModelSettings(BaseModel):
     """Which network, and where its first weights come from."""
@@ -45,6 +47,9 @@ class TrainingSettings(BaseModel):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of each label that is given to all alike")
     focal_gamma: float = Field(0.0, ge=0, le=10, description="how little easy examples weigh; 0: all alike")
     patience: int = Field(0, ge=0, description="epochs without a better validation loss before stopping; 0: as suits")
+    precision: Precision = Field(
+        "auto", description="of a network's arithmetic; auto: float32, and shorter where the device is faster in it"
+    )
     cache: Literal["auto", "memory", "disk", "none"] = Field(
         "auto", description="where decoded pictures are kept for the next epoch; auto: where there is room"
     )

@@ -36,6 +36,7 @@ DEFAULTS = {
     "weight_decay": 1e-4,
     "optimizer": "adamw",
 }
+ON_DEVICES = True  # of every kind, and several of them
 GROUPS = 3  # of the backbone's layers; the head goes with the last ones
 GENTLER = 0.3  # the learning rate of a group, as a share of that of the group above it
 

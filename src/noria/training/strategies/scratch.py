@@ -20,6 +20,7 @@ from noria.training.optimizers import make_optimizer
 if TYPE_CHECKING:
     import keras
 
+ON_DEVICES = True  # of every kind, and several of them
 DROPOUT = 0.2  # before the scores of a backbone
 
 

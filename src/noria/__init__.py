@@ -15,6 +15,7 @@ from typing import Any
 
 __version__ = version("noria")
 __all__ = [
+    "bench_input",
     "check",
     "compare_data",
     "evaluate",

@@ -6,9 +6,6 @@ Paths may be `str` or `Path`. Long work reports to `progress` (silent by default
 from __future__ import annotations
 
 import datetime
-import hashlib
-import json
-import math
 import os
 import shutil
 import time
@@ -31,16 +28,18 @@ from noria.config import STRATEGIES, Config, load_config, parse, resolved, to_to
 from noria.contracts import Parts, Progress, SetAside, Silent
 from noria.data.readers import Columns
 from noria.errors import ArtifactError, ConfigError, DataError
+from noria.jobs import make_job as _job
 from noria.preparing import check, checked, compare_data, frames, review
+from noria.tuning import bench_input
 
 if TYPE_CHECKING:
     from noria.artifacts.dataset import Dataset
     from noria.exporting.verify import Verification
     from noria.inference.predictor import Input, Predictor
     from noria.training.clock import Clock
-    from noria.training.job import Job
 
 __all__ = [
+    "bench_input",
     "check",
     "compare_data",
     "evaluate",
@@ -369,41 +368,6 @@ def _train(dataset: Dataset, place: Path, config: Config, clock: Clock, progress
     if job.unfinished:
         shutil.rmtree(job.unfinished, ignore_errors=True)
     return open_run(place)
-
-
-def _job(dataset: Dataset, config: Config, begun: float) -> tuple[Job, Any]:
-    """Return the training of a dataset; `begun` is when the command was, as `time.monotonic` counts."""
-    from noria.data.inspection import decoder
-    from noria.training.job import Job
-
-    row = plugins.load("noria.tasks", config.task)
-    inputs = plugins.load("noria.inputs", row.INPUT)
-    augment = plugins.load("noria.data.augment", row.AUGMENT)
-    job = Job(
-        dataset=dataset,
-        model=config.model,
-        training=config.training,
-        seed=config.seed,
-        open_reader=lambda files: inputs.open_reader(config.input, files),
-        decoder=decoder(inputs),
-        input=config.input,
-        vary=lambda array, key: augment.vary(array, config.augment, key),
-        vary_spec=f"{augment.RECIPE}:{config.augment.model_dump_json(exclude={'views'})}",
-        views=augment.number_of_views(config.augment, dataset.counts()["train"]),
-        varied=augment.varies(config.augment),
-        deadline=begun + config.training.minutes * 60 if config.training.minutes else math.inf,
-        unfinished=_unfinished(dataset, config),
-    )
-    return job, inputs
-
-
-def _unfinished(dataset: Dataset, config: Config) -> Path:
-    """Return where this very training goes on from once it was killed: of other settings it is another place."""
-    from noria.artifacts.store import cache_folder
-    from noria.training.finish import versions
-
-    decided_by = [dataset.fingerprint, config.model_dump(mode="json"), versions()]
-    return cache_folder() / "unfinished" / hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
 
 
 def _found(

@@ -18,7 +18,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 import noria
-from noria import gathering, operating
+from noria import gathering, measuring, operating
 from noria.errors import ConfigError, NoriaError
 from noria.options import (
     AsJson,
@@ -30,11 +30,13 @@ from noria.options import (
     Group,
     InputColumn,
     LabelColumn,
+    Model,
     Quiet,
     Runtime,
     Seed,
     Settings,
     Source,
+    Strategy,
     TextColumn,
     Texts,
     progress,
@@ -160,16 +162,8 @@ def train(
     decisions: Decisions = None,
     group: Group = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. \\[default: runs/NAME]")] = None,
-    strategy: Annotated[
-        str | None, typer.Option(help="frozen, finetune, scratch; linear, pooled. \\[default: the model's own]")
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Pictures: efficientnet_lite0, _lite1, _lite2, convnet, resnet_small, or one of keras.applications. "
-            "Texts: ngrams, fasttext, bilstm, textcnn, transformer or static_embeddings."
-        ),
-    ] = None,
+    strategy: Strategy = None,
+    model: Model = None,
     minutes: Annotated[
         float | None,
         typer.Option(metavar="N", help="Train a network for so long, and not longer. \\[default: no limit]"),
@@ -224,6 +218,10 @@ def train(
         f"Report:  {run.report}",
         f"Next:    noria export {shlex.quote(str(run.path))}",
     )
+
+
+for measured in measuring.VERBS:
+    app.command()(measured)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,17 @@ SCORED_AT_ONCE = 128
 LEFT = 0.1  # of the time that there is when the training begins, for scores, model and report
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A network before its first step, and what it learns from."""
+
+    feed: Feed
+    model: keras.Model
+    groups: Sequence[Group]
+    card: dict[str, Any]  # what the run says about the model
+    head: Trained | None = None  # the finished model that the network goes on from, which may be the best
+
+
 def open_feed(job: Job, *, clock: Clock, progress: Progress) -> Feed:
     """Return the dataset of a job as its model takes it.
 
@@ -44,26 +56,18 @@ def open_feed(job: Job, *, clock: Clock, progress: Progress) -> Feed:
 
 def train_network(
     job: Job,
-    feed: Feed,
-    model: keras.Model,
-    groups: Sequence[Group],
+    ready: Ready,
     *,
     clock: Clock,
     progress: Progress,
-    card: dict[str, Any],
-    first_counts: bool = False,
 ) -> Trained:
-    """Train a network whose last layer, "scores", gives probabilities; return its best epoch, calibrated.
-
-    Args:
-        card: what the run says about the model.
-        first_counts: whether the network as it is given may be the best.
-    """
+    """Train a network whose last layer, "scores", gives probabilities; return its best epoch, calibrated."""
+    feed, model = ready.feed, ready.model
     with clock.stage("fit"):
         history, best = fit(
-            model, groups, feed.train, feed.held_out["validation"], _plan(job),
+            model, ready.groups, feed.train, feed.held_out["validation"], _plan(job),
             checkpoint=Checkpoint(job.unfinished, progress), progress=progress, watches=[Lines(progress)],
-            first_counts=first_counts,
+            first_counts=ready.head is not None,
         )  # fmt: skip
         with progress.track("scores") as advance:
             validation, test = (_scores(model, feed.held_out[split], advance) for split in ("validation", "test"))
@@ -77,7 +81,7 @@ def train_network(
         history=history,
         candidates=[],
         chosen={"epoch": best, "epochs_trained": len(history["val_loss"])},
-        card=card,
+        card=ready.card,
         features={"width": feed.width, "computed": len(job.dataset.examples), "from_cache": 0},
         seconds=clock.seconds,
         input_files=feed.input_files,

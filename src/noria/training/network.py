@@ -150,7 +150,7 @@ class _Training:
             group.optimizer.learning_rate.assign(state.rate * group.share)
         kind = len(active), batch[1].ndim
         if kind not in self._steps:
-            self._steps[kind] = _compiled_step(self._network, active, self._loss)
+            self._steps[kind] = compiled_step(self._network, active, self._loss)
         loss, right, norm = (float(told) for told in self._steps[kind](*batch))
         state.loss, state.right, state.norms = state.loss + loss, state.right + right, state.norms + norm
         state.step, state.seen = state.step + 1, state.seen + len(batch[1])
@@ -240,7 +240,7 @@ def _log_loss(scores: Scores, labels: NDArray[np.int64]) -> float:
     return float(-np.log(np.maximum(of_truth, _TINY)).mean())
 
 
-def _compiled_step(network: keras.Model, groups: Sequence[Group], loss: Loss) -> Callable[..., Any]:
+def compiled_step(network: keras.Model, groups: Sequence[Group], loss: Loss) -> Callable[..., Any]:
     """Return a step of training: the sum of the losses, that of the right answers, and the norm of all gradients.
 
     Not by XLA, which is several times slower than TensorFlow's own kernels on a CPU.

@@ -77,7 +77,7 @@ def decoded(
     """
     lazy = Decoding(root, examples, read)
     size = len(examples) * int(np.prod(shape))
-    kind = _roomiest(size, scratch) if cache == "auto" else cache
+    kind = kept_in(cache, size, scratch)
     if kind == "none":
         progress.note(f"pictures are decoded in every epoch: all of them are {size / 2**30:.1f} GiB")
         return lazy
@@ -89,7 +89,10 @@ def decoded(
     return pixels
 
 
-def _roomiest(size: int, scratch: Path | None) -> str:
+def kept_in(cache: str, size: int, scratch: Path | None) -> str:
+    """Return where so many bytes are kept: "memory", "disk" or "none"."""
+    if cache != "auto":
+        return cache
     if size <= _free_memory() // OF_MEMORY:
         return "memory"
     place = next(folder for folder in (scratch or Path(tempfile.gettempdir())).absolute().parents if folder.exists())

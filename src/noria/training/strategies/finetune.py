@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from noria.artifacts.store import Store
 from noria.contracts import Progress
 from noria.training.clock import Clock
-from noria.training.descent import open_feed, train_network
+from noria.training.descent import Ready, open_feed, train_network
 from noria.training.job import Job, Trained
 from noria.training.network import Group
 from noria.training.optimizers import make_optimizer
@@ -45,6 +45,17 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         DataError: a picture changed while training.
     """
     clock = Clock()
+    ready = prepare(job, store=store, clock=clock, progress=progress)
+    head, tuned = ready.head, train_network(job, ready, clock=clock, progress=progress)
+    if head is None:
+        return tuned
+    if tuned.chosen["epoch"] == 0:
+        progress.note("no epoch answers better than the head on the frozen backbone, which is kept")
+    return replace(tuned, candidates=head.candidates, chosen={**head.chosen, **tuned.chosen}, features=head.features)
+
+
+def prepare(job: Job, *, store: Store, clock: Clock, progress: Progress) -> Ready:
+    """Return the network with its head before the first step; raises as `train` does."""
     own = TrainingSettings(l2=job.training.l2, class_weights=job.training.class_weights)
     head = frozen.train(replace(job, training=own), store=store, progress=progress)
     clock.add(head.seconds)
@@ -56,12 +67,7 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         Group(variables, make_optimizer(job.training, steps=feed.train.steps), share=GENTLER**number, after=number)
         for number, variables in enumerate(_let_go(head.model))
     ]
-    tuned = train_network(
-        job, feed, head.model, groups, clock=clock, progress=progress, card=head.card, first_counts=True
-    )
-    if tuned.chosen["epoch"] == 0:
-        progress.note("no epoch answers better than the head on the frozen backbone, which is kept")
-    return replace(tuned, candidates=head.candidates, chosen={**head.chosen, **tuned.chosen}, features=head.features)
+    return Ready(feed, head.model, groups, head.card, head)
 
 
 def _let_go(model: keras.Model) -> list[Sequence[keras.Variable]]:

@@ -10,7 +10,7 @@ from noria.artifacts.store import Store
 from noria.contracts import Progress
 from noria.quiet import load_tensorflow
 from noria.training.clock import Clock
-from noria.training.descent import open_feed, train_network
+from noria.training.descent import Ready, open_feed, train_network
 from noria.training.describe import describe
 from noria.training.job import Job, Trained
 from noria.training.network import Group
@@ -30,6 +30,12 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         DataError: an example changed while training.
     """
     clock = Clock()
+    ready = prepare(job, store=store, clock=clock, progress=progress)
+    return train_network(job, ready, clock=clock, progress=progress)
+
+
+def prepare(job: Job, *, store: Store, clock: Clock, progress: Progress) -> Ready:
+    """Return the network of one job before its first step; raises as `train` does."""
     feed = open_feed(job, clock=clock, progress=progress)
     with clock.stage("load"):
         load_tensorflow()
@@ -39,8 +45,7 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
     model = _network(job, feed.shapes)
     group = Group(model.trainable_variables, make_optimizer(job.training, steps=feed.train.steps))
     own = {"source": "the training data alone", "licence": "none needed"}
-    card = {**describe(job.model.name, model), **own}
-    return train_network(job, feed, model, [group], clock=clock, progress=progress, card=card)
+    return Ready(feed, model, [group], card={**describe(job.model.name, model), **own})
 
 
 def _network(job: Job, shapes: Mapping[str, int]) -> keras.Model:

@@ -1,0 +1,58 @@
+"""The verbs before a training as functions: bench_input; each imports its rooms when it is called."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from noria import plugins
+from noria.config import STRATEGIES, Config, load_config, resolved
+from noria.contracts import Progress, Silent
+from noria.jobs import make_job
+from noria.preparing import checked
+
+if TYPE_CHECKING:
+    from noria.training.input_speed import InputSpeed
+    from noria.training.job import Job
+
+PathLike = str | Path
+
+
+def bench_input(
+    data: PathLike, *, config: Config | None = None, seconds: float = 5.0, progress: Progress | None = None
+) -> InputSpeed:
+    """Measure how many examples a second a training decodes, varies and learns from, and which of them holds it up.
+
+    Args:
+        data, config: as for `train`.
+        seconds: of each of the four measurements.
+
+    Returns:
+        Examples a second of `decode`, `augmentation` (None: nothing is varied), `device` and `together`, and which is
+        the `bottleneck`; `as_dict()` of all.
+
+    Raises:
+        DataError: the data cannot be trained on.
+        ConfigError: the strategy trains no network.
+    """
+    from noria.artifacts.store import Store, cache_folder
+    from noria.training.input_speed import measure
+
+    progress = progress or Silent()
+    job, strategy = _job(data, config, progress)
+    with Store(cache_folder() / "features.sqlite") as store:
+        return measure(job, strategy, seconds=seconds, store=store, progress=progress)
+
+
+def _job(data: PathLike, config: Config | None, progress: Progress) -> tuple[Job, Any]:
+    """Return the training that `train` would make, and the strategy that makes it."""
+    from noria.quiet import require_tensorflow
+
+    config = resolved(config or load_config(data=Path(data)))
+    strategy = plugins.load(STRATEGIES, config.training.strategy)
+    require_tensorflow()
+    dataset = checked(data, config, progress)
+    dataset.require_trainable()
+    job, _ = make_job(dataset, config, time.monotonic())
+    return job, strategy

@@ -69,3 +69,32 @@ def test_the_command_line_says_it_in_a_table_or_as_json(photos: Path) -> None:
     said = CliRunner().invoke(app, line)
     assert said.exit_code == 0
     assert "The bottleneck is" in said.stdout
+
+
+@pytest.mark.parametrize("strategy", ["scratch", "finetune"])
+def test_a_rate_is_found_and_shown_on_a_page(photos: Path, tmp_path: Path, strategy: str) -> None:
+    given = {**SMALL, "training__strategy": strategy}
+    if strategy == "finetune":
+        given |= {"model__name": "efficientnet_lite0", "augment__views": 0}
+    page = tmp_path / "rates.html"
+    told = noria.find_rate(photos, page, config=load_config(**given), steps=30, command="noria train it")
+    assert 1e-6 < told.suggested < told.lowest < 10
+    assert told.smoothed[0] > min(told.smoothed)
+    text = page.read_text()
+    assert f"noria train it --set training.learning_rate={told.suggested:g}" in text
+    assert "<polyline" in text
+
+
+def test_the_command_line_says_the_rate_and_the_command_that_uses_it(photos: Path, tmp_path: Path) -> None:
+    settings = [f"--set={name.replace('__', '.')}={value}" for name, value in SMALL.items() if "name" not in name]
+    line = ["find-rate", str(photos), "--model", "convnet", *settings, "--steps=30", "-q"]
+    said = CliRunner().invoke(app, [*line, "--json", f"--out={tmp_path / 'page.html'}"])
+    told = orjson.loads(said.stdout)
+    assert told["command"].startswith(f"noria train {photos} --model convnet --set data.wrong_labels=False")
+    assert told["command"].endswith(f"--set training.learning_rate={told['suggested']:g}")
+    assert Path(told["page"]).is_file()
+
+
+def test_a_model_that_makes_no_steps_has_no_rate_to_be_found(photos: Path) -> None:
+    with pytest.raises(ConfigError, match="trains no network step by step"):
+        noria.find_rate(photos, config=load_config(data__wrong_labels=False))

@@ -21,6 +21,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
+    "find_rate",
     "frames",
     "open_bundle",
     "open_run",

@@ -30,7 +30,7 @@ from noria.data.readers import Columns
 from noria.errors import ArtifactError, ConfigError, DataError
 from noria.jobs import make_job as _job
 from noria.preparing import check, checked, compare_data, frames, review
-from noria.tuning import bench_input
+from noria.tuning import bench_input, find_rate
 
 if TYPE_CHECKING:
     from noria.artifacts.dataset import Dataset
@@ -45,6 +45,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
+    "find_rate",
     "frames",
     "open_bundle",
     "open_run",

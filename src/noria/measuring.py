@@ -1,7 +1,9 @@
-"""The verb of those who wonder why a training is slow: bench-input."""
+"""The verbs before a training: bench-input, find-rate."""
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -68,6 +70,54 @@ def bench_input(
     say(as_json, {"data": str(data), **told.as_dict()}, table, _verdict(told))
 
 
+def find_rate(
+    data: Data,
+    text: TextColumn = None,
+    label: LabelColumn = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The page with the plot. \\[default: NAME-rates.html]")
+    ] = None,
+    strategy: Strategy = None,
+    model: Model = None,
+    steps: Annotated[int, typer.Option(min=20, max=10_000, help="How many, each with a higher rate.")] = 100,
+    seed: Seed = None,
+    settings: Settings = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find a learning rate for a network: it rises from step to step until the loss leaps away; write the plot."""
+    from noria import api
+    from noria.config import load_config
+    from noria.tuning import with_rate
+
+    loaded = load_config(
+        config,
+        settings or (),
+        data=data,
+        seed=seed,
+        training__strategy=strategy,
+        model__name=model,
+        data__text=text,
+        data__label=label,
+    )
+    options = {"--text": text, "--label": label, "--strategy": strategy, "--model": model, "--seed": seed}
+    words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    words += ["--config", str(config)] if config else []
+    words += [word for one in settings or () for word in ("--set", one)]
+    command = shlex.join(["noria", "train", str(data), *words])
+    page = out or Path(f"{data.resolve().name.partition('.')[0]}-rates.html")
+    told = api.find_rate(data, page, config=loaded, steps=steps, command=command, progress=progress(quiet))
+    leapt = f", and the loss leaps away at {told.leapt:.2g}" if told.leapt else ""
+    say(
+        as_json,
+        {"data": str(data), "page": str(page), "command": with_rate(command, told.suggested), **told.as_dict()},
+        f"Learning rate: {told.suggested:g} (the loss is lowest at {told.lowest:.2g}{leapt}).",
+        f"Plot:    {page}",
+        f"Next:    {with_rate(command, told.suggested)}",
+    )
+
+
 def _verdict(told: InputSpeed) -> str:
     when = {
         "once": "They are decoded once, before the first epoch, so decoding is left out of this.",
@@ -82,4 +132,4 @@ def _verdict(told: InputSpeed) -> str:
     return f"The bottleneck is {told.bottleneck}. {advice[told.bottleneck]} {when[told.decoded]}"
 
 
-VERBS = (bench_input,)
+VERBS = (bench_input, find_rate)

@@ -24,7 +24,7 @@ from noria.artifacts.bundle import Bundle, open_bundle
 from noria.artifacts.files import folder_being_written
 from noria.artifacts.run import MANIFEST as RUN_MANIFEST
 from noria.artifacts.run import Run, open_run
-from noria.config import STRATEGIES, Config, load_config, parse, resolved, to_toml
+from noria.config import STRATEGIES, Config, load_config, parse, resolved, to_toml, with_batch_size
 from noria.contracts import Parts, Progress, SetAside, Silent
 from noria.data.readers import Columns
 from noria.errors import ArtifactError, ConfigError, DataError
@@ -339,6 +339,7 @@ def _same_run(path: Path, dataset: Dataset, config: Config) -> Run | None:
     except ArtifactError:
         return None  # of another version, or damaged
     facts = run.manifest
+    config = with_batch_size(config, facts.config.get("training", {}).get("batch_size"))
     there = (facts.fingerprint, facts.config, facts.data)
     return run if there == (dataset.fingerprint, config.model_dump(mode="json"), dataset.where) else None
 
@@ -355,6 +356,7 @@ def _train(dataset: Dataset, place: Path, config: Config, clock: Clock, progress
             progress.note(store.trouble)
         clock.add(trained.seconds)
         progress.note("writing model and report")
+        config = with_batch_size(config, trained.batch_size)
         write_run(
             folder,
             job,

@@ -85,6 +85,7 @@ def train_network(
         features={"width": feed.width, "computed": len(job.dataset.examples), "from_cache": 0},
         seconds=clock.seconds,
         input_files=feed.input_files,
+        batch_size=feed.train.batch_size,
     )
 
 

@@ -58,3 +58,4 @@ class Trained:
     features: dict[str, int]  # width, computed, from_cache
     seconds: dict[str, float]
     input_files: dict[str, bytes] = field(default_factory=dict)  # what the input learnt, by file name
+    batch_size: int | None = None  # of a network's steps

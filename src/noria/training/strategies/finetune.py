@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from noria.artifacts.store import Store
 from noria.contracts import Progress
+from noria.training.batch_size import with_batch_size
 from noria.training.clock import Clock
 from noria.training.descent import Ready, open_feed, train_network
 from noria.training.job import Job, Trained
@@ -63,11 +64,16 @@ def prepare(job: Job, *, store: Store, clock: Clock, progress: Progress) -> Read
 
     keras.utils.set_random_seed(job.seed)
     feed = open_feed(job, clock=clock, progress=progress)
-    groups = [
-        Group(variables, make_optimizer(job.training, steps=feed.train.steps), share=GENTLER**number, after=number)
-        for number, variables in enumerate(_let_go(head.model))
-    ]
-    return Ready(feed, head.model, groups, head.card, head)
+    parts = _let_go(head.model)
+
+    def groups(steps: int) -> list[Group]:
+        return [
+            Group(variables, make_optimizer(job.training, steps=steps), share=GENTLER**number, after=number)
+            for number, variables in enumerate(parts)
+        ]
+
+    feed = with_batch_size(job, feed, head.model, groups, progress)
+    return Ready(feed, head.model, groups(feed.train.steps), head.card, head)
 
 
 def _let_go(model: keras.Model) -> list[Sequence[keras.Variable]]:

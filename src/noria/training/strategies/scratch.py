@@ -9,6 +9,7 @@ from noria import models
 from noria.artifacts.store import Store
 from noria.contracts import Progress
 from noria.quiet import load_tensorflow
+from noria.training.batch_size import with_batch_size
 from noria.training.clock import Clock
 from noria.training.descent import Ready, open_feed, train_network
 from noria.training.describe import describe
@@ -43,9 +44,13 @@ def prepare(job: Job, *, store: Store, clock: Clock, progress: Progress) -> Read
 
     keras.utils.set_random_seed(job.seed)
     model = _network(job, feed.shapes)
-    group = Group(model.trainable_variables, make_optimizer(job.training, steps=feed.train.steps))
+
+    def groups(steps: int) -> list[Group]:
+        return [Group(model.trainable_variables, make_optimizer(job.training, steps=steps))]
+
+    feed = with_batch_size(job, feed, model, groups, progress)
     own = {"source": "the training data alone", "licence": "none needed"}
-    return Ready(feed, model, [group], card={**describe(job.model.name, model), **own})
+    return Ready(feed, model, groups(feed.train.steps), card={**describe(job.model.name, model), **own})
 
 
 def _network(job: Job, shapes: Mapping[str, int]) -> keras.Model:

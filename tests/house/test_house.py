@@ -218,7 +218,7 @@ def test_the_changelogs_top_version_is_the_packages() -> None:
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
 def test_every_verb_is_in_the_readme(name: str) -> None:
     text = document(name)
-    verbs = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    verbs = {command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback}
     verbs |= {str(group.name) for group in app.registered_groups}
     assert len(verbs) >= 9
     assert not {verb for verb in verbs if f"noria {verb}" not in text}

@@ -66,3 +66,4 @@ class Trained:
     seconds: dict[str, float]
     input_files: dict[str, bytes] = field(default_factory=dict)  # what the input learnt, by file name
     contact_sheet: bytes | None = None  # JPEG of training pictures, as the network saw them
+    batch_size: int | None = None  # of a network's steps

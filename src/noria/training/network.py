@@ -222,7 +222,7 @@ class _Training:
     def _compiled(self, active: Sequence[Group]) -> Callable[..., Any]:
         if self._replicas:
             return self._replicas.compiled_step(active)
-        step = _compiled_step(self._network, active, self._loss)
+        step = compiled_step(self._network, active, self._loss)
         return lambda batch, _count: step(*batch)
 
     def end_epoch(self, state: _State, validation: Examples, batch_size: int, plan: Plan, seconds: float) -> None:
@@ -320,7 +320,7 @@ def _log_loss(scores: Scores, labels: NDArray[np.int64]) -> float:
     return float(-np.log(np.maximum(of_truth, _TINY)).mean())
 
 
-def _compiled_step(network: keras.Model, groups: Sequence[Group], loss: Loss) -> Callable[..., Any]:
+def compiled_step(network: keras.Model, groups: Sequence[Group], loss: Loss) -> Callable[..., Any]:
     """Return a step of training: the sum of the losses, that of the right answers, and the norm of all gradients.
 
     Not by XLA, which is several times slower than TensorFlow's own kernels on a CPU.

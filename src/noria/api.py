@@ -301,11 +301,13 @@ def _train(
     devices: Devices,
 ) -> Run:
     from noria.artifacts.store import Store, cache_folder
+    from noria.training import board
     from noria.training.finish import write_run
 
     job, inputs = make_job(dataset, config, time.monotonic() - clock.with_total()["total"], start, devices)
     devices.meet(dataset.fingerprint, config.model_dump(mode="json"))
     with folder_being_written(place) as folder, Store(cache_folder() / "features.sqlite") as store:
+        board.link(folder, job)
         trained = plugins.load(STRATEGIES, config.training.strategy).train(job, store=store, progress=progress)
         if store.trouble:
             progress.note(store.trouble)

@@ -18,7 +18,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 import noria
-from noria import gathering, measuring, operating
+from noria import gathering, measuring, operating, watching
 from noria.errors import ConfigError, NoriaError
 from noria.options import (
     AsJson,
@@ -218,6 +218,7 @@ def _say_trained(run: Run, as_json: bool) -> None:
         "num_classes": len(facts.labels),
         "num_examples": facts.num_examples,
         "test": facts.test,
+        "alarms": list(facts.alarms),
         "seconds": facts.seconds,
         "features": facts.features,
         "fingerprint": facts.fingerprint,
@@ -402,7 +403,7 @@ def explain(
         raise ConfigError("None of the inputs could be read.")
 
 
-for verb in operating.VERBS:
+for verb in (*watching.VERBS, *operating.VERBS):
     app.command()(verb)
 
 

@@ -45,6 +45,7 @@ class ReportContent:
     temperature: float = 1.0
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)  # by epoch: loss, val_loss, accuracy ...
     candidates: Sequence[Mapping[str, Any]] = ()  # each {l2, val_loss, val_accuracy, chosen}
+    alarms: Sequence[Mapping[str, Any]] = ()  # of the training: each {kind, epoch, message, remedy}
     num_examples: Mapping[str, int] = field(default_factory=dict)  # train, validation, test, set_aside
     class_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # split -> label -> examples
     set_aside: Sequence[SetAside] = ()

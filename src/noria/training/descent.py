@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from noria import models, plugins
 from noria.contracts import Progress
 from noria.evaluation.calibration import fit_temperature
+from noria.training.alarms import Alarms
+from noria.training.board import open_board
 from noria.training.checkpoint import Checkpoint
 from noria.training.clock import Clock
 from noria.training.feed import Examples, Feed
@@ -66,6 +68,9 @@ def train_network(
 ) -> Trained:
     """Train a network whose last layer, "scores", gives probabilities; return its best epoch, calibrated."""
     feed, model, devices = ready.feed, ready.model, job.devices
+    names = [example.path for example in job.dataset.by_split("train")]
+    alarms = Alarms(job.dataset.labels, feed.train.examples.labels, job.training, progress)
+    board = open_board(job, feed.held_out["validation"], progress) if devices.chief else []
     with clock.stage("fit"):
         learning, own_groups = placed(
             model, ready.groups, devices, lambda: make_optimizer(job.training, steps=feed.train.steps)
@@ -73,12 +78,14 @@ def train_network(
         history, best = fit(
             learning, own_groups, feed.train, feed.held_out["validation"], _plan(job),
             checkpoint=Checkpoint(job.unfinished, progress), progress=progress,
-            watches=[Lines(progress)] if devices.chief else [],
-            first_counts=ready.head is not None, devices=devices,
+            watches=[Lines(progress), alarms, *board] if devices.chief else [],
+            first_counts=ready.head is not None, names=names, devices=devices,
         )  # fmt: skip
         if learning is not model:  # what is measured, saved and exported is the float32 model of one device
             model.set_weights(learning.get_weights())
         validation, test, temperature = _measured(model, feed, progress) if devices.chief else _nothing(model)
+        for each in board:
+            each.finish(model)
     divide_logits(model, temperature)
     return Trained(
         model=model,
@@ -92,6 +99,7 @@ def train_network(
         features={"width": feed.width, "computed": len(job.dataset.examples), "from_cache": 0},
         seconds=clock.seconds,
         input_files=feed.input_files,
+        alarms=alarms.raised,
         contact_sheet=_contact_sheet(job, feed),
         batch_size=feed.train.batch_size,
     )

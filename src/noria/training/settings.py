@@ -55,6 +55,8 @@ class TrainingSettings(BaseModel):
     cache: Literal["auto", "memory", "disk", "none"] = Field(
         "auto", description="where decoded pictures are kept for the next epoch; auto: where there is room"
     )
+    tensorboard: bool = Field(True, description="write files for `noria tensorboard` while a network is trained")
+    profile: int = Field(0, ge=0, le=1_000, description="steps whose profile is written with them; 0: none")
     l2: tuple[float, ...] = Field(
         (), max_length=32, description="strengths, all tried: validation chooses; []: those that suit the strategy"
     )

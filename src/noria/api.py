@@ -6,9 +6,6 @@ Paths may be `str` or `Path`. Long work reports to `progress` (silent by default
 from __future__ import annotations
 
 import datetime
-import hashlib
-import json
-import math
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,25 +22,29 @@ from noria.artifacts.bundle import MANIFEST as BUNDLE_MANIFEST
 from noria.artifacts.bundle import Bundle, open_bundle
 from noria.artifacts.files import folder_being_written
 from noria.artifacts.run import Run, open_run
-from noria.config import STRATEGIES, Config, load_config, parse, resolved, to_toml
+from noria.config import STRATEGIES, Config, load_config, parse, resolved, to_toml, with_batch_size
 from noria.contracts import Parts, Progress, SetAside, Silent
 from noria.data.readers import Columns
 from noria.errors import ConfigError, DataError
+from noria.jobs import make_job
 from noria.preparing import check, checked, compare_data, frames, review
+from noria.tuning import bench_input, find_rate
 
 if TYPE_CHECKING:
     from noria.artifacts.dataset import Dataset
     from noria.exporting.verify import Verification
     from noria.inference.predictor import Input, Predictor
     from noria.training.clock import Clock
-    from noria.training.job import Job
+    from noria.training.devices import Devices
 
 __all__ = [
+    "bench_input",
     "check",
     "compare_data",
     "evaluate",
     "explain",
     "export",
+    "find_rate",
     "frames",
     "open_bundle",
     "open_run",
@@ -64,6 +65,7 @@ def train(
     config: Config | None = None,
     progress: Progress | None = None,
     command: str = "noria.train(...)",
+    devices: Devices | None = None,
 ) -> Run:
     """Check the data, train a model and report on it.
 
@@ -73,6 +75,7 @@ def train(
     Args:
         data: as for `check`.
         out: the run's folder; by default `runs/NAME`, or `runs/NAME-2` where that is another run.
+        devices: what a network is trained on; by default what `noria.training.devices.find_devices` finds here.
 
     Raises:
         DataError: the data cannot be trained on; the message says what is missing.
@@ -82,6 +85,7 @@ def train(
     from noria.quiet import require_tensorflow, tensorflow_beside
     from noria.training import continuing
     from noria.training.clock import Clock
+    from noria.training.devices import devices_for
 
     progress = progress or Silent()
     places.refuse_finished(Path(data))
@@ -93,6 +97,7 @@ def train(
     places.refuse_foreign(out)
     places.refuse_unwritable(Path(out) if out is not None else places.RUNS)
     clock = Clock()
+    found = devices or devices_for(config.training, progress)
     # Where a run may lie already, TensorFlow may not be needed at all.
     fresh = not (Path(out) if out is not None else places.RUNS).exists()
     with clock.stage("check"), tensorflow_beside(lambda: None) if fresh else nullcontext():
@@ -102,11 +107,12 @@ def train(
     if start:
         dataset = continuing.with_labels_of(dataset, start, progress)
     config = resolved(choosing.by_time(given, dataset, progress))
+    found = devices or devices_for(config.training, progress, told=found)
     place = places.place(out, dataset, config)
     if isinstance(place, Run):
         progress.note(f"already trained: {place.path} has this data and these settings")
         return place
-    return _train(dataset, place, config, clock, progress, command, start)
+    return _train(dataset, place, config, clock, progress, command, start, found)
 
 
 def evaluate(
@@ -285,73 +291,37 @@ def _told(dataset: Dataset) -> str:
 
 
 def _train(
-    dataset: Dataset, place: Path, config: Config, clock: Clock, progress: Progress, command: str, start: Run | None
+    dataset: Dataset,
+    place: Path,
+    config: Config,
+    clock: Clock,
+    progress: Progress,
+    command: str,
+    start: Run | None,
+    devices: Devices,
 ) -> Run:
     from noria.artifacts.store import Store, cache_folder
     from noria.training import board
     from noria.training.finish import write_run
 
-    strategy = plugins.load(STRATEGIES, config.training.strategy)
-    job, inputs = _job(dataset, config, time.monotonic() - clock.with_total()["total"], start)
+    job, inputs = make_job(dataset, config, time.monotonic() - clock.with_total()["total"], start, devices)
+    devices.meet(dataset.fingerprint, config.model_dump(mode="json"))
     with folder_being_written(place) as folder, Store(cache_folder() / "features.sqlite") as store:
         board.link(folder, job)
-        trained = strategy.train(job, store=store, progress=progress)
+        trained = plugins.load(STRATEGIES, config.training.strategy).train(job, store=store, progress=progress)
         if store.trouble:
             progress.note(store.trouble)
         clock.add(trained.seconds)
         progress.note("writing model and report")
+        config = with_batch_size(config, trained.batch_size)
         write_run(
-            folder,
-            job,
-            trained,
-            config=config.model_dump(mode="json"),
-            config_toml=to_toml(config),
-            command=command,
-            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            clock=clock.with_total,
+            folder, job, trained, config=config.model_dump(mode="json"), config_toml=to_toml(config), command=command,
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), clock=clock.with_total,
             inputs=inputs,
-        )
+        )  # fmt: skip
     if job.unfinished:
         shutil.rmtree(job.unfinished, ignore_errors=True)
     return open_run(place)
-
-
-def _job(dataset: Dataset, config: Config, begun: float, start: Run | None = None) -> tuple[Job, Any]:
-    """Return the training of a dataset; `begun` is when the command was, as `time.monotonic` counts."""
-    from noria.data.inspection import decoder
-    from noria.training.job import Job
-    from noria.training.mixing import mixer
-
-    row = plugins.load("noria.tasks", config.task)
-    inputs = plugins.load("noria.inputs", row.INPUT)
-    augment = plugins.load("noria.data.augment", row.AUGMENT)
-    job = Job(
-        dataset=dataset,
-        model=config.model,
-        training=config.training,
-        seed=config.seed,
-        open_reader=lambda files: inputs.open_reader(config.input, files),
-        decoder=decoder(inputs),
-        input=config.input,
-        vary=lambda array, key: augment.vary(array, config.augment, key),
-        vary_spec=f"{augment.RECIPE}:{config.augment.model_dump_json(exclude={'views'})}",
-        views=augment.number_of_views(config.augment, dataset.counts()["train"]),
-        varied=augment.varies(config.augment),
-        start=start,
-        mix=mixer(config.augment, len(dataset.labels), config.seed),
-        deadline=begun + config.training.minutes * 60 if config.training.minutes else math.inf,
-        unfinished=_unfinished(dataset, config),
-    )
-    return job, inputs
-
-
-def _unfinished(dataset: Dataset, config: Config) -> Path:
-    """Return where this very training goes on from once it was killed: of other settings it is another place."""
-    from noria.artifacts.store import cache_folder
-    from noria.training.finish import versions
-
-    decided_by = [dataset.fingerprint, config.model_dump(mode="json"), versions()]
-    return cache_folder() / "unfinished" / hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
 
 
 def _found(

@@ -18,7 +18,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 import noria
-from noria import gathering, operating, watching
+from noria import gathering, measuring, operating, watching
 from noria.errors import ConfigError, NoriaError
 from noria.options import (
     AsJson,
@@ -30,13 +30,16 @@ from noria.options import (
     Group,
     InputColumn,
     LabelColumn,
+    Model,
     Quiet,
     Runtime,
     Seed,
     Settings,
     Source,
+    Strategy,
     TextColumn,
     Texts,
+    Workers,
     progress,
 )
 from noria.standard_output import say, say_line, write, written
@@ -50,6 +53,7 @@ from noria.terminal import stderr_console, visible
 if TYPE_CHECKING:
     from noria.artifacts.bundle import Bundle
     from noria.artifacts.run import Run
+    from noria.config import Config
     from noria.contracts import Progress
     from noria.data.readers import Columns
     from noria.inference.predictor import Input
@@ -159,16 +163,8 @@ def train(
     decisions: Decisions = None,
     group: Group = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. \\[default: runs/NAME]")] = None,
-    strategy: Annotated[
-        str | None, typer.Option(help="frozen, finetune, scratch; linear, pooled. \\[default: the model's own]")
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Pictures: efficientnet_lite0, _lite1, _lite2, convnet, resnet_small, or one of keras.applications. "
-            "Texts: ngrams, fasttext, bilstm, textcnn, transformer or static_embeddings."
-        ),
-    ] = None,
+    strategy: Strategy = None,
+    model: Model = None,
     start: Annotated[
         str | None,
         typer.Option("--from", metavar="RUN", help="Go on from what a run has learnt; new labels are added."),
@@ -177,6 +173,7 @@ def train(
         float | None,
         typer.Option(metavar="N", help="Train a network for so long, and not longer. \\[default: no limit]"),
     ] = None,
+    workers: Workers = False,
     seed: Seed = None,
     settings: Settings = None,
     config: ConfigFile = None,
@@ -205,7 +202,14 @@ def train(
         data__group=group,
     )
     command = shlex.join(["noria", *sys.argv[1:]])
-    run = api.train(data, out, config=loaded, progress=progress(quiet), command=command)
+    begin = _with_others if workers else api.train
+    if run := begin(data, out, config=loaded, progress=progress(quiet), command=command):
+        _say_trained(run, as_json)
+    else:
+        say(as_json, {"run": None}, "Done: this worker trained along, and the chief has the run.")
+
+
+def _say_trained(run: Run, as_json: bool) -> None:
     facts = run.manifest
     told = {
         "run": str(run.path),
@@ -233,6 +237,15 @@ def train(
     )
 
 
+def _with_others(data: Path, out: Path | None, *, config: Config, progress: Progress, command: str) -> Run | None:
+    """Train as one of several workers; who is no chief has no run."""
+    from noria import working
+    from noria.training.cluster import read_cluster
+
+    cluster = read_cluster(os.environ)
+    return working.train(cluster, data, out, config=config, progress=progress, command=command)
+
+
 def _old_and_new(continued: Mapping[str, Any]) -> Iterator[str]:
     """Say of a training that went on from a run how well old labels and new ones are answered."""
     for name in ("old", "new") if continued else ():
@@ -240,6 +253,10 @@ def _old_and_new(continued: Mapping[str, Any]) -> Iterator[str]:
         low, high = part["interval"] or (0, 0)
         told = f"{part['accuracy']:.1%} (95 %: {low:.1%} to {high:.1%})" if part["interval"] else "nothing told"
         yield f"{name.capitalize()} labels ({len(part['labels'])}): {told} of {part['num_examples']:,} test examples."
+
+
+for measured in measuring.VERBS:
+    app.command()(measured)
 
 
 @app.command()

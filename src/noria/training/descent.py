@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from noria.training.feed import Examples, Feed
 from noria.training.job import Job, Trained
 from noria.training.loss import Loss
 from noria.training.network import Group, Plan, fit
+from noria.training.optimizers import make_optimizer
+from noria.training.replicas import placed
 from noria.training.schedules import FALLING, Shape, schedule
 from noria.training.watch import Lines
 
@@ -31,6 +34,17 @@ FEEDS = "noria.training.feeds"
 PATIENCE = 3  # epochs, where the settings leave it open
 SCORED_AT_ONCE = 128
 LEFT, LEFT_SECONDS = 0.1, 10.0  # of the time that there is when the training begins: for scores, model and report
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A network before its first step, and what it learns from."""
+
+    feed: Feed
+    model: keras.Model
+    groups: Sequence[Group]
+    card: dict[str, Any]  # what the run says about the model
+    head: Trained | None = None  # the finished model that the network goes on from, which may be the best
 
 
 def open_feed(job: Job, *, clock: Clock, progress: Progress) -> Feed:
@@ -47,35 +61,31 @@ def open_feed(job: Job, *, clock: Clock, progress: Progress) -> Feed:
 
 def train_network(
     job: Job,
-    feed: Feed,
-    model: keras.Model,
-    groups: Sequence[Group],
+    ready: Ready,
     *,
     clock: Clock,
     progress: Progress,
-    card: dict[str, Any],
-    first_counts: bool = False,
 ) -> Trained:
-    """Train a network whose last layer, "scores", gives probabilities; return its best epoch, calibrated.
-
-    Args:
-        card: what the run says about the model.
-        first_counts: whether the network as it is given may be the best.
-    """
+    """Train a network whose last layer, "scores", gives probabilities; return its best epoch, calibrated."""
+    feed, model, devices = ready.feed, ready.model, job.devices
     names = [example.path for example in job.dataset.by_split("train")]
     alarms = Alarms(job.dataset.labels, feed.train.examples.labels, job.training, progress)
-    board = open_board(job, feed.held_out["validation"], progress)
+    board = open_board(job, feed.held_out["validation"], progress) if devices.chief else []
     with clock.stage("fit"):
+        learning, own_groups = placed(
+            model, ready.groups, devices, lambda: make_optimizer(job.training, steps=feed.train.steps)
+        )
         history, best = fit(
-            model, groups, feed.train, feed.held_out["validation"], _plan(job),
+            learning, own_groups, feed.train, feed.held_out["validation"], _plan(job),
             checkpoint=Checkpoint(job.unfinished, progress), progress=progress,
-            watches=[Lines(progress), alarms, *board], first_counts=first_counts, names=names,
+            watches=[Lines(progress), alarms, *board] if devices.chief else [],
+            first_counts=ready.head is not None, names=names, devices=devices,
         )  # fmt: skip
-        with progress.track("scores") as advance:
-            validation, test = (_scores(model, feed.held_out[split], advance) for split in ("validation", "test"))
+        if learning is not model:  # what is measured, saved and exported is the float32 model of one device
+            model.set_weights(learning.get_weights())
+        validation, test, temperature = _measured(model, feed, progress) if devices.chief else _nothing(model)
         for each in board:
             each.finish(model)
-    temperature = fit_temperature(validation, feed.held_out["validation"].labels)
     divide_logits(model, temperature)
     return Trained(
         model=model,
@@ -85,12 +95,13 @@ def train_network(
         history=history,
         candidates=[],
         chosen={"epoch": best, "epochs_trained": len(history["val_loss"])},
-        card=card,
+        card=ready.card,
         features={"width": feed.width, "computed": len(job.dataset.examples), "from_cache": 0},
         seconds=clock.seconds,
         input_files=feed.input_files,
         alarms=alarms.raised,
         contact_sheet=_contact_sheet(job, feed),
+        batch_size=feed.train.batch_size,
     )
 
 
@@ -128,6 +139,20 @@ def _plan(job: Job) -> Plan:
 def _seconds(there: float) -> float:
     """Return for how long to train, of the seconds that there are; at least for one."""
     return there if math.isinf(there) else max(1.0, there - max(LEFT_SECONDS, LEFT * there))
+
+
+def _measured(
+    model: keras.Model, feed: Feed, progress: Progress
+) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+    with progress.track("scores") as advance:
+        validation, test = (_scores(model, feed.held_out[split], advance) for split in ("validation", "test"))
+    return validation, test, fit_temperature(validation, feed.held_out["validation"].labels)
+
+
+def _nothing(model: keras.Model) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+    """The model is the chief's to measure and to keep."""
+    none = np.zeros((0, int(model.output.shape[-1])), np.float32)
+    return none, none, 1.0
 
 
 def _scores(model: keras.Model, examples: Examples, advance: Callable[[int], None]) -> NDArray[np.float32]:

@@ -45,13 +45,14 @@ class Examples:
         """Return some examples, as they are."""
         return self.inputs[places], self.labels[places], self.weights[places]
 
-    def input_batches(self, size: int) -> Iterator[Array]:
-        """Yield all inputs in order, made ready ahead of who takes them."""
-        starts = range(0, len(self), size)
+    def input_batches(self, size: int, share: tuple[int, int] = (0, 1)) -> Iterator[Array]:
+        """Yield all inputs in order, made ready ahead of who takes them; of a share (k, n) each n-th from k on."""
+        starts = range(share[0] * size, len(self), size * share[1])
         threads = default_threads()
         return ordered_map(lambda start: self.inputs[start : start + size], starts, threads=threads, ahead=AHEAD)
 
 
+Take = Callable[[int], NDArray[np.intp]]  # the size of a batch -> places in it
 Vary = Callable[[Batch, Indices, tuple[int, int]], Batch]  # a batch, its places, (epoch, step) -> the varied batch
 
 
@@ -68,19 +69,34 @@ class Training:
     batch_size: int
     seed: int
     vary: Vary = as_they_are
+    mixes: bool = False  # whether `vary` makes one example of several, and so needs the whole batch
 
     @property
     def steps(self) -> int:
         """Batches in an epoch."""
         return -(-len(self.examples) // self.batch_size)
 
-    def batches(self, epoch: int, start: int = 0) -> Generator[Batch]:
-        """Yield the batches of an epoch from `start` on, the whole set in an order of its own."""
+    def size_of(self, step: int) -> int:
+        """Return how many examples a batch has; the last one may have fewer."""
+        return min(self.batch_size, len(self.examples) - step * self.batch_size)
+
+    def batches(self, epoch: int, start: int = 0, take: Take | None = None) -> Generator[Batch]:
+        """Yield the batches of an epoch from `start` on, the whole set in an order of its own.
+
+        Args:
+            take: which places of a batch are wanted, where that is not all of it.
+        """
         order = self._order(epoch)
 
         def made(step: int) -> Batch:
             places = order[step * self.batch_size : (step + 1) * self.batch_size]
-            return self.vary(self.examples.batch(places), places, (epoch, step))
+            if take is None:
+                return self.vary(self.examples.batch(places), places, (epoch, step))
+            own = take(len(places))
+            if not self.mixes:
+                return self.vary(self.examples.batch(places[own]), places[own], (epoch, step))
+            inputs, labels, weights = self.vary(self.examples.batch(places), places, (epoch, step))
+            return inputs[own], labels[own], weights[own]
 
         return ordered_map(made, range(start, self.steps), threads=default_threads(), ahead=AHEAD)
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from noria.artifacts.dataset import Dataset
 from noria.artifacts.run import Run
+from noria.training.devices import ALONE, Devices
 from noria.training.settings import ModelSettings, TrainingSettings
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Job:
     mix: Mix | None = None  # batches, while a network learns
     deadline: float = math.inf  # of the whole command, as `time.monotonic` counts
     unfinished: Path | None = None  # the folder of what a killed training goes on from
+    devices: Devices = ALONE  # what a network is trained on
 
     @property
     def read(self) -> Callable[[bytes], NDArray[Any]]:
@@ -65,3 +67,4 @@ class Trained:
     input_files: dict[str, bytes] = field(default_factory=dict)  # what the input learnt, by file name
     alarms: list[dict[str, Any]] = field(default_factory=list)  # each kind, epoch, message, remedy
     contact_sheet: bytes | None = None  # JPEG of training pictures, as the network saw them
+    batch_size: int | None = None  # of a network's steps

@@ -8,11 +8,12 @@ them. The best epoch is the one whose answers, calibrated as those of the finish
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +23,10 @@ from noria.contracts import Progress
 from noria.errors import ConfigError
 from noria.evaluation.calibration import apply_temperature, fit_temperature
 from noria.training.checkpoint import Checkpoint
+from noria.training.devices import ALONE, Devices
 from noria.training.feed import Examples, Training
 from noria.training.loss import Loss
+from noria.training.replicas import Replicas
 from noria.training.schedules import PLATEAU_FACTOR
 from noria.training.trouble import where_no_number
 from noria.training.watch import Epoch, Start, Step, Watch
@@ -94,6 +97,7 @@ def fit(
     progress: Progress,
     watches: Sequence[Watch] = (),
     first_counts: bool = False,
+    devices: Devices = ALONE,
     names: Sequence[str] = (),
 ) -> tuple[History, int]:
     """Train the network, leave it with the weights of its best epoch; return the curves, and the best epoch's number.
@@ -101,87 +105,157 @@ def fit(
     Args:
         watches: are told of each step and epoch.
         first_counts: whether the network as it is given is the best so far, as epoch 0.
+        devices: what the network lies on, and was placed on by `placed`.
         names: of the examples to learn from, which an error can tell.
 
     Raises:
         ConfigError: the loss is no number any more.
     """
-    training = _Training(network, groups, plan.loss, watches)
-    state = training.restore(checkpoint.load())
-    if state.epoch or state.step:
-        progress.note(f"goes on with epoch {state.epoch + 1}, step {state.step + 1} of {train.steps}")
-    elif first_counts:
-        training.judge(state, validation, train.batch_size)
-    for watch in watches:
-        watch.begin(Start(network, state.epoch, state.epoch * train.steps + state.step, state.memory))
-    total, begun = plan.epochs * train.steps, time.monotonic() - state.seconds
-    with progress.track("training", total) as advance:
-        advance(state.epoch * train.steps + state.step)
-        while not state.finished:
-            for batch in train.batches(state.epoch, state.step):
-                done = (state.epoch * train.steps + state.step) / total
-                state.rate = plan.rate * state.factor * plan.schedule(max(done, state.seconds / plan.seconds))
-                loss = training.step(batch, state, train.steps)
-                if not math.isfinite(loss):
-                    places = train.places(state.epoch, state.step - 1)
-                    why = training.trouble(batch, [names[place] for place in places] if names else [])
-                    raise ConfigError(_no_number(state, train.steps, why))
-                state.seconds = time.monotonic() - begun
-                advance(1)
-                if checkpoint.due:
-                    checkpoint.save(training.arrays(state))
-                if state.seconds >= plan.seconds:
-                    break
-            training.end_epoch(state, validation, train.batch_size, plan, time.monotonic() - begun)
-            checkpoint.save(training.arrays(state))
-    training.take_best()
+    with devices.scope():
+        training = _Training(network, groups, plan.loss, watches, devices)
+        state, plan = training.begin(checkpoint), training.timed(plan)
+        if state.epoch or state.step:
+            progress.note(f"goes on with epoch {state.epoch + 1}, step {state.step + 1} of {train.steps}")
+        elif first_counts:
+            training.judge(state, validation, train.batch_size)
+        for watch in watches:
+            watch.begin(Start(network, state.epoch, state.epoch * train.steps + state.step, state.memory))
+        begun = time.monotonic() - state.seconds
+        with progress.track("training", plan.epochs * train.steps) as advance:
+            advance(state.epoch * train.steps + state.step)
+            while not state.finished:
+                _train_epoch(training, state, train, plan, begun, checkpoint, advance, names)
+                training.end_epoch(state, validation, train.batch_size, plan, time.monotonic() - begun)
+                state = training.agreed(state)
+                checkpoint.save(training.arrays(state))
+        training.take_best()
     return state.history, state.best_epoch
+
+
+def _train_epoch(
+    training: _Training,
+    state: _State,
+    train: Training,
+    plan: Plan,
+    begun: float,
+    checkpoint: Checkpoint,
+    advance: Callable[[int], None],
+    names: Sequence[str],
+) -> None:
+    total = plan.epochs * train.steps
+    for batch in train.batches(state.epoch, state.step, training.take):
+        done = (state.epoch * train.steps + state.step) / total
+        state.rate = plan.rate * state.factor * plan.schedule(max(done, state.seconds / plan.seconds))
+        loss = training.step(batch, state, train)
+        if not math.isfinite(loss):
+            places = train.places(state.epoch, state.step - 1)
+            why = training.trouble(batch, [names[place] for place in places] if names else [])
+            raise ConfigError(_no_number(state, train.steps, why))
+        state.seconds = training.elapsed(begun, plan)
+        advance(1)
+        if checkpoint.due:
+            checkpoint.save(training.arrays(state))
+        if state.seconds >= plan.seconds:
+            break
 
 
 class _Training:
     """A network with its optimizers, and the best weights so far."""
 
-    def __init__(self, network: keras.Model, groups: Sequence[Group], loss: Loss, watches: Sequence[Watch]) -> None:
+    def __init__(
+        self, network: keras.Model, groups: Sequence[Group], loss: Loss, watches: Sequence[Watch], devices: Devices
+    ) -> None:
         self._network, self._groups, self._loss, self._watches = network, groups, loss, watches
+        self._devices = devices
+        self._replicas = None if devices.alone else Replicas(network, loss, devices)
         for group in groups:
             group.optimizer.build(list(group.variables))
         self._variables = {"network": network.variables} | {
             f"optimizer{number}": group.optimizer.variables for number, group in enumerate(groups)
         }
+        if self._replicas and devices.precision == "float16":
+            self._variables["scale"] = [self._replicas.scale]
         self._best: list[Array] = []
         self._paths: list[str] = []  # of the weights that the last step trained
         self._gradients: Sequence[Any] = ()  # of the last step
         self._squares: Sequence[float] = ()  # their squared norms
         self._squares_before: Sequence[float] = ()
         self._steps: dict[tuple[int, int], Callable[..., Any]] = {}  # by number of groups, and rank of the labels
-        self._scores = _compiled_scores(network)
+        self._scores = self._replicas.compiled_scores() if self._replicas else _compiled_scores(network)
+        self.take = self._replicas.take if self._replicas else None  # what this process has of a batch
 
-    def step(self, batch: tuple[Array, ...], state: _State, steps: int) -> float:
-        """Make one step of an epoch of so many, and return the sum of the losses."""
+    def begin(self, checkpoint: Checkpoint) -> _State:
+        """Go on from what was kept, or begin; the others of a team go on from what their chief has."""
+        state = self.restore(checkpoint.load())
+        if team := self._devices.team:
+            packed = io.BytesIO()
+            if team.cluster.chief:
+                np.savez(packed, allow_pickle=False, **self.arrays(state))
+            with np.load(io.BytesIO(team.tell(packed.getvalue())), allow_pickle=False) as told:
+                state = self.restore({name: told[name] for name in told.files})
+        if self._replicas:
+            self._replicas.draw_apart()
+        return state
+
+    def timed(self, plan: Plan) -> Plan:
+        """Return the plan, in a team with the time that its chief has left."""
+        team = self._devices.team
+        if team is None or math.isinf(plan.seconds):
+            return plan
+        return replace(plan, seconds=self._of_chief(plan.seconds))
+
+    def elapsed(self, begun: float, plan: Plan) -> float:
+        """Return the seconds of training; in a team the chief's, where anything is decided by them."""
+        seconds = time.monotonic() - begun
+        return self._of_chief(seconds) if self._devices.team and math.isfinite(plan.seconds) else seconds
+
+    def _of_chief(self, number: float) -> float:
+        team = self._devices.team
+        return float(team.sum(np.array([number if team.cluster.chief else 0.0]))[0]) if team else number
+
+    def agreed(self, state: _State) -> _State:
+        """Return the state; in a team the chief's, as other processors may round in another way."""
+        team = self._devices.team
+        return _State(**json.loads(team.tell(json.dumps(asdict(state)).encode()))) if team else state
+
+    def step(self, batch: tuple[Array, ...], state: _State, train: Training) -> float:
+        """Make one step with what this process has of the next batch, and return the sum of the losses."""
+        count = train.size_of(state.step)
         active = [group for group in self._groups if group.after <= state.epoch]
         for group in active:
             group.optimizer.learning_rate.assign(state.rate * group.share)
         kind = len(active), batch[1].ndim
         if kind not in self._steps:
-            self._steps[kind] = _compiled_step(self._network, active, self._loss)
+            self._steps[kind] = self._compiled(active)
         self._gradients = ()  # or there would be two of each, meanwhile
-        *sums, squares, self._gradients = self._steps[kind](*batch)
+        *sums, squares, self._gradients = self._steps[kind](batch, count)
         loss, right, norm = (float(told) for told in sums)
-        self._paths = self._trained(state.epoch)
-        self._squares_before, self._squares = self._squares, squares.numpy().tolist()
+        self._paths = self._trained(state.epoch) if len(squares) else []
+        self._squares_before, self._squares = self._squares, np.asarray(squares).tolist()
         state.squares = [a + b for a, b in zip(state.squares or [0.0] * len(self._squares), self._squares, strict=True)]
-        state.loss, state.right, state.norms = state.loss + loss, state.right + right, state.norms + norm
-        state.step, state.seen = state.step + 1, state.seen + len(batch[1])
+        # Not finite with a finite loss: an overflow of float16, and its step had no gradients.
+        state.norms += norm if math.isfinite(norm) or not self._replicas else 0.0
+        state.loss, state.right = state.loss + loss, state.right + right
+        state.step, state.seen = state.step + 1, state.seen + count
         made = Step(
-            epoch=state.epoch + 1, number=state.epoch * steps + state.step, inputs=batch[0],
-            loss=loss / len(batch[1]), learning_rate=state.rate, gradient_norm=norm,
+            epoch=state.epoch + 1, number=state.epoch * train.steps + state.step, inputs=batch[0],
+            loss=loss / count, learning_rate=state.rate, gradient_norm=norm,
         )  # fmt: skip
         for watch in self._watches:
             watch.step(made)
         return loss
 
+    def _compiled(self, active: Sequence[Group]) -> Callable[..., Any]:
+        if self._replicas:  # which tell nothing of each weight
+            on_each = self._replicas.compiled_step(active)
+            return lambda batch, count: (*on_each(batch, count), (), ())
+        step = compiled_step(self._network, active, self._loss)
+        return lambda batch, _count: step(*batch)
+
     def trouble(self, batch: tuple[Array, ...], names: Sequence[str]) -> str:
         """Say where in the network, and with which examples, the last step's loss stopped being a number."""
+        if self._replicas:
+            return ""
         before = dict(zip(self._paths, self._squares_before, strict=False))
         return where_no_number(self._network, self._loss, batch, names, before)
 
@@ -199,6 +273,7 @@ class _Training:
         }
         before = state.epoch
         seen, steps, squares = state.seen, state.step, state.squares
+        trained = self._trained(before) if squares else []
         state.epoch, state.step, state.seen, state.waited = state.epoch + 1, 0, 0, state.waited + 1
         state.loss = state.right = state.norms = 0.0
         state.squares = []
@@ -210,7 +285,7 @@ class _Training:
             number=state.epoch, told=told, history=state.history, best=not state.waited,
             per_second=seen / max(seconds - state.before, 1e-9),
             network=self._network, scores=scores, labels=validation.labels,
-            norms={one: math.sqrt(square / steps) for one, square in zip(self._trained(before), squares, strict=True)},
+            norms={one: math.sqrt(square / steps) for one, square in zip(trained, squares, strict=True)},
             gradients=dict(zip(self._paths, map(_dense, self._gradients), strict=True)),
             memory=state.memory,
         )  # fmt: skip
@@ -226,7 +301,7 @@ class _Training:
 
     def judge(self, state: _State, validation: Examples, batch_size: int) -> tuple[dict[str, float], Scores]:
         """Measure the network as it is, and keep its weights if it is the best so far; return the scores, too."""
-        scores = np.concatenate([self._scores(batch).numpy() for batch in validation.input_batches(batch_size)])
+        scores = self._all_scores(validation, batch_size)
         labels = validation.labels
         calibrated = _log_loss(apply_temperature(scores, fit_temperature(scores, labels)), labels)
         if calibrated < state.best:
@@ -238,6 +313,17 @@ class _Training:
             "val_accuracy": float((scores.argmax(axis=1) == labels).mean()),
         }
         return told, scores
+
+    def _all_scores(self, validation: Examples, batch_size: int) -> Scores:
+        team = self._devices.team
+        if team is None:
+            return np.concatenate([np.asarray(self._scores(one)) for one in validation.input_batches(batch_size)])
+        rank, workers = team.cluster.rank, len(team.cluster.addresses)
+        scores = np.zeros((len(validation), self._network.output.shape[-1]), np.float32)
+        for number, batch in enumerate(validation.input_batches(batch_size, (rank, workers))):
+            start = (number * workers + rank) * batch_size
+            scores[start : start + len(batch)] = self._scores(batch)
+        return np.asarray(team.sum(scores), np.float32)
 
     def _trained(self, epoch: int) -> list[str]:
         """The paths of the weights that are trained in an epoch, 0 being the first."""
@@ -279,7 +365,7 @@ def _log_loss(scores: Scores, labels: NDArray[np.int64]) -> float:
     return float(-np.log(np.maximum(of_truth, _TINY)).mean())
 
 
-def _compiled_step(network: keras.Model, groups: Sequence[Group], loss: Loss) -> Callable[..., Any]:
+def compiled_step(network: keras.Model, groups: Sequence[Group], loss: Loss) -> Callable[..., Any]:
     """Return a step of training: sum of the losses, of the right answers, norm of all gradients; their squares; they.
 
     A loss that is no number leaves the weights as good as they were, so that one can look for where that began.
@@ -352,5 +438,5 @@ def _as_taken(network: keras.Model, inputs: Any) -> Any:
 def _no_number(state: _State, steps: int, where: str) -> str:
     return (
         f"The loss is no number any more in epoch {state.epoch + 1}, step {state.step} of {steps}, with a learning "
-        f"rate of {state.rate:g}. {where} Try --set training.learning_rate={state.rate / 10:g}"
+        f"rate of {state.rate:g}. {where + ' ' if where else ''}Try --set training.learning_rate={state.rate / 10:g}"
     )

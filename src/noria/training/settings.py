@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from noria.training import schedules
+
+Precision = Literal["auto", "float32", "float16", "bfloat16"]
 
 
 class ModelSettings(BaseModel):
@@ -30,7 +32,9 @@ class TrainingSettings(BaseModel):
     )
     minutes: float = Field(0, ge=0, le=100_000, description="train a network for so long, and not longer; 0: no limit")
     epochs: int = Field(60, ge=1, le=10_000, description="at most this many; early stopping usually ends before")
-    batch_size: int = Field(128, ge=1, le=65_536, description="examples a step")
+    batch_size: Literal["auto"] | Annotated[int, Field(ge=1, le=65_536)] = Field(
+        128, description="examples a step; auto: of a network, as many as fit in memory, at least 20 steps an epoch"
+    )
     learning_rate: float = Field(1e-3, gt=0, le=1_000, description="at the highest point of the schedule")
     schedule: schedules.Name = Field(
         "constant", description="of a network's rate: constant, exponential, cosine, one_cycle or plateau"
@@ -45,6 +49,9 @@ class TrainingSettings(BaseModel):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of each label that is given to all alike")
     focal_gamma: float = Field(0.0, ge=0, le=10, description="how little easy examples weigh; 0: all alike")
     patience: int = Field(0, ge=0, description="epochs without a better validation loss before stopping; 0: as suits")
+    precision: Precision = Field(
+        "auto", description="of a network's arithmetic; auto: float32, and shorter where the device is faster in it"
+    )
     cache: Literal["auto", "memory", "disk", "none"] = Field(
         "auto", description="where decoded pictures are kept for the next epoch; auto: where there is room"
     )
@@ -56,3 +63,8 @@ class TrainingSettings(BaseModel):
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="balanced: each class weighs the same, however few its examples"
     )
+
+    @property
+    def step_size(self) -> int:
+        """Examples a step; 1 as long as the number is to be found."""
+        return 1 if self.batch_size == "auto" else self.batch_size

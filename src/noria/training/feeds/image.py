@@ -48,7 +48,11 @@ def feed(job: Job, *, clock: Clock, progress: Progress) -> Feed:
     weights = example_weights(train.labels, len(job.dataset.labels), job.training)
     return Feed(
         train=Training(
-            Examples(train.inputs, train.labels, weights), job.training.batch_size, job.seed, _varied(job, examples)
+            Examples(train.inputs, train.labels, weights),
+            job.training.step_size,
+            job.seed,
+            _varied(job, examples),
+            mixes=job.mix is not None,
         ),
         held_out=parts,
         shapes={"image_size": side},

@@ -71,6 +71,7 @@ class Alarms:
         return
 
     def epoch(self, epoch: Epoch) -> None:
+        self._memory = epoch.memory  # in a team it is another one after each epoch
         known = self._memory.setdefault(_KEPT, [])
         checks = (
             self._rate_too_high, self._exploded, self._vanished,
@@ -100,11 +101,11 @@ class Alarms:
     def _exploded(self, epoch: Epoch) -> Iterator[Alarm]:
         norm, before = epoch.told["gradient_norm"], epoch.history["gradient_norm"][:-1]
         if norm > EXPLODED or (norm > GROWN and before and norm > GROWN * min(before)):
-            layer, largest = max(by_layer(epoch.norms).items(), key=lambda item: item[1])
+            most = max(by_layer(epoch.norms).items(), key=lambda item: item[1], default=None)
+            where = f", most of it in the layer {most[0]} ({most[1]:.3g})" if most else ""
             yield Alarm(
                 "gradients_explode", epoch.number,
-                f"Gradients explode in epoch {epoch.number}: their norm is {norm:.3g} on average, most of it in the "
-                f"layer {layer} ({largest:.3g}).",
+                f"Gradients explode in epoch {epoch.number}: their norm is {norm:.3g} on average{where}.",
                 f"Try --set training.learning_rate={self._training.learning_rate / 10:g}"
                 + ("" if self._training.clip_norm else ", or --set training.clip_norm=1"),
             )  # fmt: skip

@@ -28,7 +28,7 @@ from noria.training.feed import Examples, Training
 from noria.training.loss import Loss
 from noria.training.replicas import Replicas
 from noria.training.schedules import PLATEAU_FACTOR
-from noria.training.trouble import where_no_number
+from noria.training.trouble import the_batch, where_no_number
 from noria.training.watch import Epoch, Start, Step, Watch
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ class _Training:
     def trouble(self, batch: tuple[Array, ...], names: Sequence[str]) -> str:
         """Say where in the network, and with which examples, the last step's loss stopped being a number."""
         if self._replicas:
-            return ""
+            return the_batch(names)
         before = dict(zip(self._paths, self._squares_before, strict=False))
         return where_no_number(self._network, self._loss, batch, names, before)
 

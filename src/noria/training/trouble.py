@@ -35,8 +35,8 @@ def where_no_number(
         # In a backward pass the gradients of the last layers come first.
         broken = [path for path, square in before.items() if not np.isfinite(square)]
         if broken:
-            return f"In the step before, the gradient of {broken[-1]} was no number any more. {_batch(names)}"
-        return f"The weights {spoilt[0]} are no numbers any more. {_batch(names)}"
+            return f"In the step before, the gradient of {broken[-1]} was no number any more. {the_batch(names)}"
+        return f"The weights {spoilt[0]} are no numbers any more. {the_batch(names)}"
     for layer, output in _outputs(network, inputs):
         bad = np.asarray(~np.isfinite(output.reshape(len(output), -1)).all(axis=1))
         if bad.any():
@@ -45,7 +45,12 @@ def where_no_number(
     bad = np.asarray(~np.isfinite(losses))
     if bad.any():
         return f"All layers put out numbers, but the loss, with its weights, is none. {_examples(bad, names)}"
-    return _batch(names)
+    return the_batch(names)
+
+
+def the_batch(names: Sequence[str]) -> str:
+    """Return a sentence with the names of a batch's examples, or nothing where they have none."""
+    return f"The batch: {_listed(names)}." if names else ""
 
 
 def _outputs(network: keras.Model, inputs: Array) -> list[tuple[str, Array]]:
@@ -76,13 +81,9 @@ def _tensor(array: Array, network: keras.Model | None = None) -> Any:
 
 def _examples(bad: NDArray[np.bool_], names: Sequence[str]) -> str:
     if not names or bad.mean() > _ALL:
-        return _batch(names)
+        return the_batch(names)
     chosen = [name for name, is_bad in zip(names, bad, strict=True) if is_bad]
     return f"It happens with {_listed(chosen)}, {len(chosen)} of the {len(names)} in the batch: look there first."
-
-
-def _batch(names: Sequence[str]) -> str:
-    return f"The batch: {_listed(names)}." if names else ""
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -52,9 +52,10 @@ class Epoch:
     network: keras.Model
     scores: NDArray[np.float32]  # (n, C) of the validation split, as they came, not calibrated
     labels: NDArray[np.int64]  # (n,) of the validation split
-    norms: Mapping[str, float]  # path of each weight that was trained -> its gradient, root mean square over the steps
+    norms: Mapping[str, float]  # path of each weight that was trained -> its gradient, root mean square over the steps;
+    # empty on several devices
     gradients: Mapping[str, Array]  # those of the last step; empty where the training went on after it
-    memory: Mapping[str, Any]  # as in `Start`
+    memory: dict[str, Any]  # as in `Start`
 
 
 class Watch(Protocol):

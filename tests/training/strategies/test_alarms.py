@@ -20,10 +20,12 @@ from noria.artifacts.store import Store
 from noria.config import load_config, resolved
 from noria.contracts import Silent
 from noria.errors import ConfigError
+from noria.jobs import make_job as make_job_of
 from noria.training import checkpoint as checkpoints
 from noria.training.alarms import Alarms
 from noria.training.checkpoint import Checkpoint
 from noria.training.clock import Clock
+from noria.training.devices import devices_for
 from noria.training.feed import Feed
 from noria.training.feeds import image as image_feed
 from noria.training.job import Job, Trained
@@ -74,7 +76,7 @@ def photo_job(photos: Path) -> Callable[..., Job]:
 
     def make(**given: Any) -> Job:
         settings = {"model__name": "convnet", "input__height": SIDE, "input__width": SIDE, "training__batch_size": 8}
-        job, _ = api._job(dataset, resolved(load_config(**{**settings, **given})), time.monotonic())
+        job, _ = make_job_of(dataset, resolved(load_config(**{**settings, **given})), time.monotonic())
         return replace(job, unfinished=None)
 
     return make
@@ -214,6 +216,19 @@ def test_a_loss_that_is_no_number_is_told_with_layer_and_photo(feed: Feed, photo
     assert "The layer powers is the first whose output is no number." in str(raised.value)
     assert f"It happens with {brightest}, 1 of the 6 in the batch: look there first." in str(raised.value)
     assert all(np.isfinite(weight).all() for weight in network.get_weights()), "what answered can still be looked at"
+
+
+def test_a_loss_in_float16_that_is_no_number_is_told_with_the_batch(
+    photo_job: Callable[..., Job], store: Store
+) -> None:
+    """There the layer is not looked for."""
+    job = photo_job(
+        training__precision="float16", training__epochs=2, training__optimizer="sgd", training__learning_rate=1000,
+        training__clip_norm=0,
+    )  # fmt: skip
+    short = replace(job, devices=devices_for(job.training, Silent()))
+    with pytest.raises(ConfigError, match=r"learning rate of 1000. The batch: \w+/.*\.jpg, .* and \d more\. Try"):
+        scratch.train(short, store=store, progress=Silent())
 
 
 def test_killed_and_resumed_raises_the_same_alarms_and_none_twice(

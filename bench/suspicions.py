@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from _features import keep_features
 from _harness import SETS, Kept, Row, parser, publish, table, write_manifest
@@ -43,7 +43,16 @@ STORED: Mapping[str, tuple[str, Change, Mapping[str, Any]]] = {
         lambda photo: ImageOps.expand(photo, 12, "black").resize(photo.size),
         {"quality": 95},
     ),
+    "before a blue backdrop": (".jpg", lambda photo: _before(photo, (70, 110, 190)), {"quality": 95}),
 }
+
+
+def _before(photo: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
+    """Put what is in the middle of a photo before a backdrop of one colour, as bright as the photo was there."""
+    backdrop = ImageOps.colorize(photo.convert("L").filter(ImageFilter.GaussianBlur(8)), "black", "white", mid=colour)
+    shape = Image.new("L", photo.size)
+    ImageDraw.Draw(shape).ellipse([side * share // 20 for share in (3, 17) for side in photo.size], fill=255)
+    return Image.composite(photo, backdrop, shape)
 
 
 def main() -> None:

@@ -15,11 +15,13 @@ from typing import Any
 
 __version__ = version("noria")
 __all__ = [
+    "bench_input",
     "check",
     "compare_data",
     "evaluate",
     "explain",
     "export",
+    "find_rate",
     "frames",
     "open_bundle",
     "open_run",

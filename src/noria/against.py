@@ -25,6 +25,7 @@ from noria.data.check import inspected, reopened
 from noria.data.comparison import Changes, Shares, as_dict, compare, compare_shares, shares_by_label, units
 from noria.data.drift import FEWEST, MOST, Drift, draw, measure
 from noria.data.duplicates import join_pairs
+from noria.data.findings import with_files
 from noria.data.inspection import INSPECTIONS, InspectionCache
 from noria.data.readers import Listing
 from noria.data.unsearched import findings as about_unsearched
@@ -113,6 +114,7 @@ def compare_datasets(new: Dataset, old: Dataset, *, seed: int, progress: Progres
     (first, second) = (examples for _, examples in sides)
     shares = compare_shares(first, second, seed=seed)
     drift, moved, untested = _drift(sides[0], sides[1], seed, progress)
+    inputs = [Candidate(one.path, one.label) for one in (*new.examples, *old.examples)]
     by_label = shares_by_label({"old": old.examples, "new": new.examples, "tested": first})
     return Comparison(
         old=old.where,
@@ -124,7 +126,7 @@ def compare_datasets(new: Dataset, old: Dataset, *, seed: int, progress: Progres
         moved_most=moved,
         untested=untested,
         findings=(
-            *_findings(new, old, changes, tested, shares, drift, moved),
+            *with_files(_findings(new, old, changes, tested, shares, drift, moved), inputs, (), ""),
             *about_unsearched({untested: [DRIFT] if untested and first else []}),
         ),
     )
@@ -239,11 +241,24 @@ def _findings(
             f"The labels' shares of the inputs that were {tested} are not those of the others (Cramer's V "
             f"{shares.cramers_v:.2f}, where 0 is the same and 1 no label in common; p = {shares.p_value:.4f})."
         )
-        remedy = "Confidence and figures of a model depend on the shares: are these what it will meet?"
+        remedy = (
+            "Confidence and figures of a model depend on the shares: are these what it will meet? If not, add "
+            "inputs of the rare labels, or try --set training.class_weights=balanced."
+        )
         figures = {"cramers_v": shares.cramers_v, "p_value": shares.p_value}
-        yield Finding("shares_changed", "warning", shares.compared[0], (), message, remedy, figures=figures)
+        yield Finding(
+            "shares_changed", "warning", shares.compared[0], _most_changed(new, old), message, remedy, figures=figures
+        )
     yield from _about_labels("new_label", sorted({*new.labels} - {*old.labels}), "that the old data lacks")
     yield from _about_labels("gone_label", sorted({*old.labels} - {*new.labels}), "of the old data without an example")
+
+
+def _most_changed(new: Dataset, old: Dataset) -> tuple[str, ...]:
+    """Return labels, those first whose share of the inputs has changed most."""
+    counts = [Counter(one.label for one in dataset.examples) for dataset in (new, old)]
+    shares = [{label: count / max(some.total(), 1) for label, count in some.items()} for some in counts]
+    change = {label: abs(shares[0].get(label, 0.0) - shares[1].get(label, 0.0)) for label in {*shares[0], *shares[1]}}
+    return tuple(sorted(change, key=lambda label: (-change[label], label))[:_SHOWN])
 
 
 def _about_drift(drift: Drift, tested: Side, moved: Sequence[Suspect], shifted: bool) -> Finding:
@@ -272,7 +287,7 @@ def _about_relabelled(changes: Changes) -> Finding:
         len(changes.relabelled),
         tuple(one.path for one in changes.relabelled[:_SHOWN]),
         message,
-        "Were they corrected, or did something slip?",
+        "Were they corrected, or did something slip? Relabel what slipped by a decision (noria check DATA --page).",
         tuple(Suspect(one.path, one.label, 1.0, one.other, one.before) for one in changes.relabelled),
     )
 
@@ -282,5 +297,10 @@ def _about_labels(kind: str, labels: Sequence[str], what: str) -> Iterator[Findi
         shown = ", ".join(repr(label) for label in labels[:5]) + (", ..." if len(labels) > 5 else "")
         message = f"{len(labels):,} label{'s' if len(labels) > 1 else ''} {what}: {shown}."
         yield Finding(
-            kind, "warning", len(labels), tuple(labels[:_SHOWN]), message, "A model knows its own labels only."
+            kind,
+            "warning",
+            len(labels),
+            tuple(labels[:_SHOWN]),
+            message,
+            "A model knows its own labels only: train it anew (noria train NEW), or relabel.",
         )

@@ -6,14 +6,11 @@ Paths may be `str` or `Path`. Long work reports to `progress` (silent by default
 from __future__ import annotations
 
 import datetime
-import hashlib
-import json
-import math
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +22,13 @@ from noria.artifacts.bundle import MANIFEST as BUNDLE_MANIFEST
 from noria.artifacts.bundle import Bundle, open_bundle
 from noria.artifacts.files import folder_being_written
 from noria.artifacts.run import Run, open_run
-from noria.config import STRATEGIES, Config, load_config, parse, resolved, to_toml
+from noria.config import STRATEGIES, Config, load_config, parse, resolved, to_toml, with_batch_size
 from noria.contracts import Parts, Progress, SetAside, Silent
 from noria.data.readers import Columns
 from noria.errors import ConfigError, DataError
+from noria.jobs import make_job
 from noria.preparing import check, checked, compare_data, frames, review
+from noria.tuning import bench_input, find_rate
 
 if TYPE_CHECKING:
     from noria.artifacts.dataset import Dataset
@@ -37,14 +36,15 @@ if TYPE_CHECKING:
     from noria.inference.predictor import Input, Predictor
     from noria.training.clock import Clock
     from noria.training.devices import Devices
-    from noria.training.job import Job
 
 __all__ = [
+    "bench_input",
     "check",
     "compare_data",
     "evaluate",
     "explain",
     "export",
+    "find_rate",
     "frames",
     "open_bundle",
     "open_run",
@@ -301,16 +301,19 @@ def _train(
     devices: Devices,
 ) -> Run:
     from noria.artifacts.store import Store, cache_folder
+    from noria.training import board
     from noria.training.finish import write_run
 
-    job, inputs = _job(dataset, config, time.monotonic() - clock.with_total()["total"], start, devices)
+    job, inputs = make_job(dataset, config, time.monotonic() - clock.with_total()["total"], start, devices)
     devices.meet(dataset.fingerprint, config.model_dump(mode="json"))
     with folder_being_written(place) as folder, Store(cache_folder() / "features.sqlite") as store:
+        board.link(folder, job)
         trained = plugins.load(STRATEGIES, config.training.strategy).train(job, store=store, progress=progress)
         if store.trouble:
             progress.note(store.trouble)
         clock.add(trained.seconds)
         progress.note("writing model and report")
+        config = with_batch_size(config, trained.batch_size)
         write_run(
             folder, job, trained, config=config.model_dump(mode="json"), config_toml=to_toml(config), command=command,
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), clock=clock.with_total,
@@ -319,46 +322,6 @@ def _train(
     if job.unfinished:
         shutil.rmtree(job.unfinished, ignore_errors=True)
     return open_run(place)
-
-
-def _job(
-    dataset: Dataset, config: Config, begun: float, start: Run | None = None, devices: Devices | None = None
-) -> tuple[Job, Any]:
-    """Return the training of a dataset; `begun` is when the command was, as `time.monotonic` counts."""
-    from noria.data.inspection import decoder
-    from noria.training.job import Job
-    from noria.training.mixing import mixer
-
-    row = plugins.load("noria.tasks", config.task)
-    inputs = plugins.load("noria.inputs", row.INPUT)
-    augment = plugins.load("noria.data.augment", row.AUGMENT)
-    job = Job(
-        dataset=dataset,
-        model=config.model,
-        training=config.training,
-        seed=config.seed,
-        open_reader=lambda files: inputs.open_reader(config.input, files),
-        decoder=decoder(inputs),
-        input=config.input,
-        vary=lambda array, key: augment.vary(array, config.augment, key),
-        vary_spec=f"{augment.RECIPE}:{config.augment.model_dump_json(exclude={'views'})}",
-        views=augment.number_of_views(config.augment, dataset.counts()["train"]),
-        varied=augment.varies(config.augment),
-        start=start,
-        mix=mixer(config.augment, len(dataset.labels), config.seed),
-        deadline=begun + config.training.minutes * 60 if config.training.minutes else math.inf,
-        unfinished=_unfinished(dataset, config),
-    )
-    return (replace(job, devices=devices) if devices else job), inputs
-
-
-def _unfinished(dataset: Dataset, config: Config) -> Path:
-    """Return where this very training goes on from once it was killed: of other settings it is another place."""
-    from noria.artifacts.store import cache_folder
-    from noria.training.finish import versions
-
-    decided_by = [dataset.fingerprint, config.model_dump(mode="json"), versions()]
-    return cache_folder() / "unfinished" / hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
 
 
 def _found(

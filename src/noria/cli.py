@@ -18,7 +18,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 import noria
-from noria import gathering, operating
+from noria import gathering, measuring, operating, watching
 from noria.errors import ConfigError, NoriaError
 from noria.options import (
     AsJson,
@@ -30,11 +30,13 @@ from noria.options import (
     Group,
     InputColumn,
     LabelColumn,
+    Model,
     Quiet,
     Runtime,
     Seed,
     Settings,
     Source,
+    Strategy,
     TextColumn,
     Texts,
     Workers,
@@ -161,16 +163,8 @@ def train(
     decisions: Decisions = None,
     group: Group = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. \\[default: runs/NAME]")] = None,
-    strategy: Annotated[
-        str | None, typer.Option(help="frozen, finetune, scratch; linear, pooled. \\[default: the model's own]")
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Pictures: efficientnet_lite0, _lite1, _lite2, convnet, resnet_small, or one of keras.applications. "
-            "Texts: ngrams, fasttext, bilstm, textcnn, transformer or static_embeddings."
-        ),
-    ] = None,
+    strategy: Strategy = None,
+    model: Model = None,
     start: Annotated[
         str | None,
         typer.Option("--from", metavar="RUN", help="Go on from what a run has learnt; new labels are added."),
@@ -224,6 +218,7 @@ def _say_trained(run: Run, as_json: bool) -> None:
         "num_classes": len(facts.labels),
         "num_examples": facts.num_examples,
         "test": facts.test,
+        "alarms": list(facts.alarms),
         "seconds": facts.seconds,
         "features": facts.features,
         "fingerprint": facts.fingerprint,
@@ -258,6 +253,10 @@ def _old_and_new(continued: Mapping[str, Any]) -> Iterator[str]:
         low, high = part["interval"] or (0, 0)
         told = f"{part['accuracy']:.1%} (95 %: {low:.1%} to {high:.1%})" if part["interval"] else "nothing told"
         yield f"{name.capitalize()} labels ({len(part['labels'])}): {told} of {part['num_examples']:,} test examples."
+
+
+for measured in measuring.VERBS:
+    app.command()(measured)
 
 
 @app.command()
@@ -404,7 +403,7 @@ def explain(
         raise ConfigError("None of the inputs could be read.")
 
 
-for verb in operating.VERBS:
+for verb in (*watching.VERBS, *operating.VERBS):
     app.command()(verb)
 
 

@@ -100,10 +100,23 @@ def resolved(config: Config) -> Config:
     training = config.training
     strategy = card.strategy if training.strategy == "auto" else training.strategy
     wanted = {**_defaults(strategy), **(card.training if strategy == card.strategy else {})}
+    if training.batch_size == "auto" and not _makes_steps(strategy):
+        training = training.model_copy(update={"batch_size": TrainingSettings().batch_size})
     suited = {name: value for name, value in wanted.items() if name not in training.model_fields_set}
     # All of them count as set from here on: a run's config.toml says what was used, whatever will suit one day.
     changed["training"] = training.model_copy(update={**dict(training), **suited, "strategy": strategy})
     return config.model_copy(update=changed)
+
+
+def _makes_steps(strategy: str) -> bool:
+    return strategy in plugins.names(STRATEGIES) and hasattr(plugins.load(STRATEGIES, strategy), "prepare")
+
+
+def with_batch_size(config: Config, size: Any) -> Config:
+    """Return the config with the batch size that was found, where it left it to be found."""
+    if config.training.batch_size != "auto" or size is None:
+        return config
+    return config.model_copy(update={"training": config.training.model_copy(update={"batch_size": size})})
 
 
 def _defaults(strategy: str) -> Mapping[str, Any]:

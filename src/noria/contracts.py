@@ -78,6 +78,7 @@ class Finding:
     remedy: str = ""
     suspects: tuple[Suspect, ...] = ()  # all of them, the surest first, where each is to be judged by itself
     figures: Figures = field(default_factory=dict, hash=False)
+    files: tuple[str, ...] = ()  # some of the inputs that it is about, where `examples` names something else
 
 
 @dataclass(frozen=True, slots=True)

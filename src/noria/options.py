@@ -63,6 +63,16 @@ Workers = Annotated[
     bool,
     typer.Option("--workers", help="Train with the other workers that TF_CONFIG (or Slurm) names, on many machines."),
 ]
+Strategy = Annotated[
+    str | None, typer.Option(help="frozen, finetune, scratch; linear, pooled. \\[default: the model's own]")
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Pictures: efficientnet_lite0, _lite1, _lite2, convnet, resnet_small, or one of keras.applications. "
+        "Texts: ngrams, fasttext, bilstm, textcnn, transformer or static_embeddings."
+    ),
+]
 Runtime = Annotated[str | None, typer.Option(help="litert, litert_int8, openvino, openvino_int8, savedmodel, keras.")]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from noria.artifacts.dataset import Dataset
 from noria.artifacts.run import MANIFEST, Run, open_run
-from noria.config import Config
+from noria.config import Config, with_batch_size
 from noria.errors import ArtifactError, DataError
 
 PathLike = str | Path
@@ -72,5 +72,6 @@ def _same_run(path: Path, dataset: Dataset, config: Config) -> Run | None:
     except ArtifactError:
         return None  # of another version, or damaged
     facts = run.manifest
+    config = with_batch_size(config, facts.config.get("training", {}).get("batch_size"))
     there = (facts.fingerprint, facts.config, facts.data)
     return run if there == (dataset.fingerprint, config.model_dump(mode="json"), dataset.where) else None

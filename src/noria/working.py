@@ -12,6 +12,7 @@ from noria import api, choosing, plugins
 from noria.config import STRATEGIES, Config, resolved
 from noria.contracts import Progress, Silent
 from noria.errors import NoriaError
+from noria.jobs import make_job
 from noria.preparing import checked
 from noria.quiet import require_tensorflow
 
@@ -94,7 +95,7 @@ def _train_along(data: Path, config: Config, start: Run | None, devices: Devices
     dataset.require_trainable()
     if start:
         dataset = continuing.with_labels_of(dataset, start, Silent())
-    job, _ = api._job(dataset, config, time.monotonic(), start, devices)
+    job, _ = make_job(dataset, config, time.monotonic(), start, devices)
     if devices.meet(dataset.fingerprint, config.model_dump(mode="json")):
         strategy = plugins.load(STRATEGIES, config.training.strategy)
         with Store(cache_folder() / "features.sqlite") as store:

@@ -27,6 +27,7 @@ from noria.data.inspection import inspect_all
 from noria.data.similarity import image as image_similarity
 from noria.errors import DataError
 from noria.inputs.image import Settings
+from noria.inputs.text import Settings as TextSettings
 
 SETTINGS = Settings()
 
@@ -66,7 +67,10 @@ def test_good_photos_give_a_dataset_without_findings(tmp_path: Path) -> None:
     assert (dataset.name, dataset.labels) == ("pets", ("cat", "dog"))
     assert dataset.counts() == {"train": 12, "validation": 4, "test": 4, "set_aside": 0}
     facts = dict(dataset.examples[0].facts)
-    assert (facts.pop("bytes"), facts.pop("taken").keys()) == (803, {"brightness", "contrast", "sharpness", "camera"})
+    assert (facts.pop("bytes"), facts.pop("taken").keys()) == (
+        803,
+        {"brightness", "contrast", "sharpness", "camera", "around", "middle"},
+    )
     assert facts == {"width": 32, "height": 24, "format": "JPEG", "mode": "RGB"}
     dataset.require_trainable()
 
@@ -254,9 +258,7 @@ def test_a_given_split_is_kept_but_never_leaks(tmp_path: Path) -> None:
     dataset = check(tmp_path, settings=SETTINGS)
     assert dataset.counts() == {"train": 18, "validation": 6, "test": 24, "set_aside": 1}
     assert {one.split for one in dataset.examples if one.path.startswith("test/")} == {"test"}
-    assert aside(dataset) == {
-        "train/cat/leak.png": "given as train, but test/cat/3.png, a copy or of the same group, as test"
-    }
+    assert aside(dataset) == {"train/cat/leak.png": "given as train, but test/cat/3.png, a copy, as test"}
     assert finding(dataset, "given_split_leak").severity == "warning"
     assert "given_split" in kinds(dataset)
 
@@ -396,6 +398,44 @@ def test_an_interrupted_check_stops_at_once_and_keeps_what_it_learnt(tmp_path: P
     database = sqlite3.connect(tmp_path / "seen.sqlite")
     assert 5 <= database.execute("SELECT count(*) FROM entries").fetchone()[0] < 100
     database.close()
+
+
+def test_every_finding_names_files_that_are_there_and_what_to_do(
+    photos: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(photos, tmp_path / "flowers"))
+    (root / "Rose").mkdir()
+    (root / "empty").mkdir()
+    for number, photo in enumerate(sorted((shared_data / "flowers" / "tulip").glob("*.jpg"))[:2]):
+        shutil.copyfile(photo, root / "Rose" / f"{number}.jpg")
+    shutil.copyfile(root / "Rose" / "0.jpg", root / "daisy" / "tulip.jpg")
+    for photo in sorted((shared_data / "flowers" / "rose").glob("*.jpg"))[20:32]:
+        with Image.open(photo) as picture:
+            picture.save(root / "rose" / f"{photo.stem}.png")
+    told = {one.kind: one for one in check(root, settings=SETTINGS).findings}
+    expected = {
+        "tiny_class",
+        "labels_differ_by_case",
+        "too_few_for_split",
+        "unreadable",
+        "conflicting_labels",
+        "imbalance",
+    }
+    assert expected <= told.keys()
+    for one in told.values():
+        named = one.files or one.examples
+        assert one.remedy, one.kind
+        assert len(named) <= 20, one.kind
+        assert all((root / name).is_file() for name in named), (one.kind, named)
+    assert set(told["tiny_class"].files) == {"Rose/1.jpg", "Rose/0.jpg"}
+    texts = tmp_path / "t.csv"
+    texts.write_text(
+        "text,label,when\n" + "".join(f"some text {n} of {n * n} words,{'ab'[n % 2]},{n}\n" for n in range(60))
+    )
+    for one in check(texts, settings=TextSettings(), task="text_classification").findings:
+        assert one.remedy and (one.kind == "not_searched" or {*one.files, *one.examples} & {"t.csv", "t.csv:2"}), (
+            one.kind
+        )
 
 
 def test_near_duplicates_of_the_same_pictures_are_searched_once(

@@ -70,7 +70,7 @@ def test_what_stands_is_each_inputs_words_without_those_that_were_taken_back(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log.csv"
         for verdict, (name, sha256), label in words:
-            append(path, Decision(verdict, name, sha256, label=label))  # type: ignore[arg-type]
+            append(path, Decision(verdict, name, sha256, label=label, finding="all"))  # type: ignore[arg-type]
             mine = [one for one in expected if one.path == name]
             # What has no word of its own left takes back one about the same bytes under another name.
             mine = mine or [one for one in expected if sha256 and one.sha256 == sha256]
@@ -99,7 +99,7 @@ def test_whatever_a_file_is_called_its_row_is_one_line_and_comes_back(path: str,
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.csv"
         append(log, Decision("relabel", path, HASH, label=f"l{label}", note=note))
-        append(log, Decision("keep", "next", HASH))
+        append(log, Decision("keep", "next", HASH, finding="all"))
         assert log.read_bytes().count(b"\n") == 3
         first, second = read(log).standing
         assert (first.path, first.label, first.note) == (cell(path), cell(f"l{label}"), cell(note))
@@ -110,14 +110,14 @@ def test_a_spreadsheet_computes_none_of_its_cells(tmp_path: Path) -> None:
     path = written(tmp_path, Decision("relabel", "=HYPERLINK(1).jpg", HASH, label="-1", note="@x"))
     head, row = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")))
     assert tuple(head) == COLUMNS
-    assert [row[1], row[4], row[7]] == ["'=HYPERLINK(1).jpg", "-1", "'@x"]
+    assert [row[1], row[4], row[8]] == ["'=HYPERLINK(1).jpg", "-1", "'@x"]
     assert path.read_bytes().startswith(b"\xef\xbb\xbf")
     (one,) = read(path).standing
     assert (one.path, one.label, one.note) == ("=HYPERLINK(1).jpg", "-1", "@x")
 
 
 def test_nothing_is_written_twice_or_changed_by_what_follows(tmp_path: Path) -> None:
-    path = written(tmp_path, Decision("keep", "a.jpg", HASH))
+    path = written(tmp_path, Decision("keep", "a.jpg", HASH, finding="all"))
     before = path.read_bytes()
     append(path, Decision("drop", "b.jpg", HASH))
     append(path, taking_back(Decision("drop", "b.jpg", HASH)))
@@ -130,7 +130,7 @@ def test_nothing_is_written_twice_or_changed_by_what_follows(tmp_path: Path) -> 
 def test_a_row_that_was_cut_off_anywhere_is_told_and_never_half_believed(tmp_path: Path) -> None:
     path = written(
         tmp_path,
-        Decision("keep", "a, b.jpg", HASH),
+        Decision("keep", "a, b.jpg", HASH, finding="all"),
         Decision("relabel", 'say "x".jpg', HASH, label="daisy flower", note="n, o"),
         Decision("same", "花.jpg", HASH, other="玫瑰.jpg", note="p"),
     )
@@ -199,14 +199,15 @@ def test_a_table_by_hand_needs_few_columns_in_any_order(
 
 
 def test_a_note_may_have_line_breaks_as_spreadsheets_write_them(tmp_path: Path) -> None:
-    path = table(tmp_path, "path,decision,note", 'a.jpg,keep,"two', 'lines"', "b.jpg,drop,", "")
-    assert said(read(path).standing) == [("keep", "a.jpg", ""), ("drop", "b.jpg", "")]
+    path = table(tmp_path, "path,decision,note", 'a.jpg,drop,"two', 'lines"', "b.jpg,drop,", "")
+    assert said(read(path).standing) == [("drop", "a.jpg", ""), ("drop", "b.jpg", "")]
     assert [one.line for one in read(path).standing] == [2, 4]
 
 
 BAD = {
     "a.jpg,kepe,,,": "Did you mean 'keep'",
     ",keep,,,": "it names no input",
+    "a.jpg,keep,,,": "does not say what is right as it is",
     "a.jpg,relabel,,,": "the label is empty",
     "a.jpg,same,,,": "other does not name another input",
     "a.jpg,same,,a.jpg,": "other does not name another input",
@@ -219,7 +220,7 @@ BAD = {
 
 @pytest.mark.parametrize("row", BAD)
 def test_a_bad_row_is_refused_with_its_line_and_reason_and_no_other(tmp_path: Path, row: str) -> None:
-    path = table(tmp_path, "path,decision,label,other,sha256", "x.jpg,keep,,,", row, "z.jpg,drop,,,", "")
+    path = table(tmp_path, "path,decision,label,other,sha256", "x.jpg,drop,,,", row, "z.jpg,drop,,,", "")
     log = read(path)
     assert [one.path for one in log.standing] == ["x.jpg", "z.jpg"]
     ((line, reason),) = [(one.line, one.reason) for one in log.refused]
@@ -241,7 +242,7 @@ def test_another_table_is_neither_read_nor_written_to(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is no file of decisions"):
         read(path)
     with pytest.raises(DataError, match="is no file of decisions"):
-        append(path, Decision("keep", "a.jpg"))
+        append(path, Decision("keep", "a.jpg", finding="all"))
     assert path.read_bytes() == before
 
 
@@ -263,7 +264,7 @@ def test_a_setting_names_a_file_or_the_default_or_none(tmp_path: Path) -> None:
         place(str(tmp_path / "mine.csv"), data)
     assert place_to_write("auto", data) == default_place(data)
     assert list(tmp_path.iterdir()) == [data]
-    append(default_place(data), Decision("keep", "a.jpg"))
+    append(default_place(data), Decision("keep", "a.jpg", finding="all"))
     assert place("auto", data) == default_place(data)
     assert place("none", data) is None
     with pytest.raises(ConfigError, match="cannot be written"):
@@ -276,7 +277,7 @@ def test_a_full_disk_is_told_and_the_row_is_not_believed(tmp_path: Path) -> None
     path = tmp_path / "full.csv"
     path.symlink_to("/dev/full")
     with pytest.raises(NoriaError, match="Choose another place with --decisions"):
-        append(path, Decision("keep", "a.jpg"))
+        append(path, Decision("keep", "a.jpg", finding="all"))
 
 
 def test_a_folder_that_may_not_be_written_to_is_told_before_anything_is_answered(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ SOURCE = PROJECT / "src" / "noria"
 FILES = sorted(SOURCE.rglob("*.py"))
 TOOLS = sorted((PROJECT / "tools").glob("*.py"))
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+FINDINGS = [*(SOURCE / "data").rglob("*.py"), SOURCE / "against.py", SOURCE / "artifacts" / "dataset.py"]
 MOST_LINES = 500
 MOST_LINES_OF_A_FUNCTION = 80
 SHELVES = [
@@ -217,7 +218,7 @@ def test_the_changelogs_top_version_is_the_packages() -> None:
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
 def test_every_verb_is_in_the_readme(name: str) -> None:
     text = document(name)
-    verbs = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    verbs = {command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback}
     verbs |= {str(group.name) for group in app.registered_groups}
     assert len(verbs) >= 9
     assert not {verb for verb in verbs if f"noria {verb}" not in text}
@@ -265,3 +266,20 @@ def test_make_targets_in_the_documents_exist(name: str) -> None:
 def test_types_are_checked_for_the_python_that_runs() -> None:
     # Stubs of a library that has left an old Python behind (NumPy 2.5: 3.11) are broken when read for that one.
     assert "python_version" not in PYPROJECT["tool"]["mypy"]
+
+
+def test_every_finding_says_what_to_do() -> None:
+    lacking = []
+    for path in FINDINGS:
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Finding"):
+                continue
+            given = (
+                call.args[5]
+                if len(call.args) > 5
+                else next((k.value for k in call.keywords if k.arg == "remedy"), None)
+            )
+            unpacked = any(keyword.arg is None for keyword in call.keywords)  # what was saved
+            if not unpacked and (given is None or (isinstance(given, ast.Constant) and not given.value)):
+                lacking.append(f"{path.name}:{call.lineno}")
+    assert lacking == []

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from noria.contracts import Finding, Suspect
+from noria.data.check import check as check_data
 from noria.data.decisions import default_place, read
+from noria.inputs.image import Settings, close_up
+from noria.reviewing.review import Review
+from noria.reviewing.server import ReviewServer
 
 UI = Path(__file__).resolve().parents[2] / "src" / "noria" / "reviewing" / "ui"
 WAIT = 10_000
@@ -29,6 +39,21 @@ def current(page: Any) -> str:
 
 def kinds(told: dict[str, Any]) -> dict[str, int]:
     return {one["kind"]: one["count"] for one in told["findings"] if one["kind"] != "not_searched"}
+
+
+@contextmanager
+def served(flowers: Path, findings: list[Finding]) -> Iterator[ReviewServer]:
+    """Serve a page of the photos with findings more, in a thread of this process."""
+    dataset = check_data(flowers, settings=Settings())
+    dataset = replace(dataset, findings=(*findings, *dataset.findings))
+    server = ReviewServer(Review(dataset, dataset, default_place(flowers), close_up))
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join()
 
 
 def test_a_set_is_mended_by_keyboard_alone_and_the_next_check_applies_it(
@@ -119,6 +144,53 @@ def test_keys_pressed_faster_than_they_are_answered_are_each_obeyed_in_order(
     ]
 
 
+def test_an_answer_is_one_to_its_finding_and_another_finding_of_the_input_stays_open(flowers: Path, tab: Any) -> None:
+    findings = [
+        Finding(kind, "warning", 1, ("rose/03.jpg",), kind, "", (Suspect("rose/03.jpg", "rose", 0.9),))
+        for kind in ("wrong_labels", "blurred")
+    ]
+    with served(flowers, findings) as server:
+        page = tab(server)
+        page.click("nav button:has-text('wrong labels')")
+        page.keyboard.press("k")
+        answered(page, "1 of 7")
+        page.click("nav button:has-text('blurred')")
+        assert page.locator("figure.judged .badge").count() == 0
+        page.keyboard.press("k")
+        answered(page, "2 of 7")
+        assert page.locator("figure.judged .badge").inner_text() == "kept"
+    server.close()
+    said = [(one.verdict, one.finding) for one in read(default_place(flowers)).standing]
+    assert said == [("keep", "wrong_labels"), ("keep", "blurred")]
+
+
+def test_two_that_are_not_the_same_are_parted_by_a_key(flowers: Path, start: Any, check: Any, tab: Any) -> None:
+    with Image.open(flowers / "rose" / "05.jpg") as photo:
+        photo.resize((160, 120)).save(flowers / "rose" / "05 small.jpg")
+    server = start(flowers)
+    page = tab(server)
+    page.click("nav button:has-text('near duplicates')")
+    page.keyboard.press("n")
+    answered(page, "1 of 6")
+    assert page.locator("figure.judged .badge").inner_text() == "not the same"
+    server.stop()
+    (one,) = read(default_place(flowers)).standing
+    assert (one.verdict, {one.path, one.other}) == ("different", {"rose/05.jpg", "rose/05 small.jpg"})
+    assert "near_duplicates" not in kinds(check(flowers))
+
+
+def test_a_finding_about_labels_shows_some_of_their_inputs(flowers: Path, tab: Any) -> None:
+    files = ("rose/03.jpg", "daisy/04.jpg")
+    with served(flowers, [Finding("shortcut", "error", 1, ("rose",), "told", "do", files=files)]) as server:
+        page = tab(server)
+        page.click("nav button:has-text('shortcut')")
+        page.wait_for_selector("figure.sample")
+        assert page.locator("figure.sample figcaption").all_inner_texts() == list(files)
+        page.wait_for_function("[...document.querySelectorAll('.sample img')].every((one) => one.naturalWidth > 0)")
+        assert page.locator("#pair").inner_text().splitlines()[0] == "Nothing here is to be judged one by one."
+        assert page.locator("figure.sample img").first.bounding_box()["height"] >= 60
+
+
 def test_numbers_choose_labels_and_escape_leaves_them(flowers: Path, start: Any, tab: Any) -> None:
     page = tab(start(flowers))
     page.keyboard.press("r")
@@ -135,23 +207,10 @@ def test_numbers_choose_labels_and_escape_leaves_them(flowers: Path, start: Any,
 
 def test_any_kind_of_finding_is_shown_and_its_suggestion_accepted(flowers: Path, tab: Any) -> None:
     """What the page makes of a finding that it has never heard of."""
-    import threading
-    from dataclasses import replace
-
-    from noria.contracts import Finding, Suspect
-    from noria.data.check import check as check_data
-    from noria.inputs.image import Settings, close_up
-    from noria.reviewing.review import Review
-    from noria.reviewing.server import ReviewServer
-
-    dataset = check_data(flowers, settings=Settings())
     suspects = (Suspect("rose/03.jpg", "rose", 0.93, suggested="daisy"), Suspect("rose/04.jpg", "rose", 0.5))
-    strange = Finding("odd_colours", "error", 2, ("rose/03.jpg",), "2 that look odd.", "", suspects)
-    dataset = replace(dataset, findings=(strange, *dataset.findings))
-    server = ReviewServer(Review(dataset, dataset, default_place(flowers), close_up))
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    try:
+    with served(
+        flowers, [Finding("odd_colours", "error", 2, ("rose/03.jpg",), "2 that look odd.", "", suspects)]
+    ) as server:
         page = tab(server)
         assert current(page) == "odd colours"
         assert page.locator("#clue").inner_text() == "seems to be daisy · score 0.93"
@@ -160,12 +219,9 @@ def test_any_kind_of_finding_is_shown_and_its_suggestion_accepted(flowers: Path,
         answered(page, "1 of 7")
         page.keyboard.press("Enter")  # the next one has no suggestion
         page.wait_for_selector("text=Nothing is suggested here.")
-    finally:
-        server.stop()
-        thread.join()
     assert server.close().startswith("1 answer in")
     (one,) = read(default_place(flowers)).standing
-    assert (one.verdict, one.path, one.label, one.note) == ("relabel", "rose/03.jpg", "daisy", "odd_colours")
+    assert (one.verdict, one.path, one.label, one.finding) == ("relabel", "rose/03.jpg", "daisy", "odd_colours")
 
 
 def test_it_works_with_the_mouse_too(flowers: Path, start: Any, tab: Any) -> None:

@@ -48,7 +48,7 @@ def test_it_shows_findings_with_their_inputs_and_takes_answers(flowers: Path, st
         assert told["standing"] == 1
         (decision,) = read(default_place(flowers)).standing
         assert (decision.verdict, decision.path, decision.label) == ("drop", "rose/twin.jpg", "rose")
-        assert (decision.other, decision.note) == ("rose/01.jpg", "x")
+        assert (decision.other, decision.finding) == ("rose/01.jpg", "x")
         assert decision.sha256 == decision.other_sha256 != ""
         undone = client.post("undo", json={}).json()
         assert undone["answers"] == {str(twin): None}
@@ -164,6 +164,7 @@ BODIES = {
     "a negative number": ("application/json", b'{"input": -1, "decision": "keep"}'),
     "no label": ("application/json", b'{"input": 0, "decision": "relabel", "label": "  "}'),
     "a label of two lines": ("application/json", b'{"input": 0, "decision": "relabel", "label": "a\\nb"}'),
+    "to keep for nothing": ("application/json", b'{"input": 0, "decision": "keep"}'),
     "the same as nothing": ("application/json", b'{"input": 0, "decision": "same"}'),
     "the same as itself": ("application/json", b'{"input": 0, "decision": "same", "other": 0}'),
     "deep": ("application/json", b"[" * 60_000),
@@ -213,7 +214,7 @@ def test_answers_from_many_threads_are_all_written(page: Any, flowers: Path) -> 
         inputs = len(client.get("state").json()["inputs"])
 
     def ask(number: int) -> None:
-        answer = {"input": number % inputs, "decision": "keep"}
+        answer = {"input": number % inputs, "decision": "keep", "finding": "unreadable"}
         assert httpx.post(f"{page.url}answer", json=answer, timeout=30).status_code == 200
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(24)]
@@ -241,7 +242,9 @@ def test_another_word_about_the_same_input_is_written_and_the_same_word_is_not(p
             ("keep", ""),
         ]
         for decision, label in words:
-            told = client.post("answer", json={"input": twin, "decision": decision, "label": label}).json()
+            told = client.post(
+                "answer", json={"input": twin, "decision": decision, "label": label, "finding": "x"}
+            ).json()
         assert told["standing"] == 4
         assert told["labels"] == ["daisy", "rose", "tulip"]
     said = [(one.verdict, one.label) for one in read(default_place(flowers)).standing]

@@ -34,6 +34,12 @@ def photo(side: int = 24) -> bytes:
     return target.getvalue()
 
 
+def _encoded(picture: Image.Image) -> bytes:
+    target = io.BytesIO()
+    picture.save(target, "PNG")
+    return target.getvalue()
+
+
 def parameters(function: Any) -> list[str]:
     return list(inspect.signature(function).parameters)
 
@@ -140,6 +146,27 @@ def test_a_search_for_near_duplicates_pairs_nothing_that_is_not_alike(name: str)
     sketches = [image.inspect(photo(side), image.Settings()).sketch for side in (24, 32, 48)]
     inputs = {"image": sketches, "text": [b"one text of some words", None, b"quite another thing, and longer"]}
     assert module.near_pairs(inputs.get(name, []), lambda: None) == []
+
+
+@pytest.mark.parametrize("name", members("noria.data.similarity"))
+def test_a_search_for_near_duplicates_passes_over_what_is_different_by_decision(name: str, shared_data: Path) -> None:
+    module = plugins.load("noria.data.similarity", name)
+    photos = [
+        Image.open(path).convert("RGB") for path in sorted((shared_data / "flowers" / "daisy").glob("*.jpg"))[:14]
+    ]
+    alike = [photos[3], photos[3].resize((113, 113)), photos[3].point(lambda value: value * 3 // 4)]
+    words = [f"word{number}" for number in range(60)]
+    inputs = {
+        "image": [image.inspect(_encoded(one), image.Settings()).sketch for one in (*alike, *photos[4:])],
+        "text": [" ".join([*words[:at], "other", *words[at + 1 :]]).encode() for at in (5, 25, 45)],
+    }.get(name, [])
+    every = {pair[:2] for pair in module.near_pairs(inputs)}
+    for one in every:
+        left = {pair[:2] for pair in module.near_pairs(inputs, apart={one})}
+        assert one not in left
+        assert len(left) >= 2  # still all three, by the two other pairs
+    assert module.near_pairs(inputs, apart={(0, 1), (0, 2), (1, 2)}) == []
+    assert len(every) >= (2 if inputs else 0)
 
 
 @pytest.mark.parametrize("name", members("noria.data.suspicions"))

@@ -246,7 +246,8 @@ def _obstacle(kind: str, labels: tuple[str, ...], message: str, remedy: str = ""
 
 def _finding(row: Mapping[str, Any]) -> Finding:
     suspects = tuple(Suspect(**one) for one in row.get("suspects", ()))
-    return Finding(**{**row, "examples": tuple(row["examples"]), "suspects": suspects})
+    files = tuple(row.get("files", ()))
+    return Finding(**{**row, "examples": tuple(row["examples"]), "suspects": suspects, "files": files})
 
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ RUN/config.toml     every setting, resolved
 RUN/input/          what the input learnt, e.g. a vocabulary, where it learns something
 RUN/dataset/        the split, the hashes, what was set aside
 RUN/predictions.csv the test split's answers
+RUN/tensorboard/    how a network was trained, for `noria tensorboard`
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from noria.errors import ArtifactError, UnknownNameError
 FORMAT_VERSION = 1
 MANIFEST = "run.json"
 MODEL = "model.keras"
+BOARD = "tensorboard"
 REMEDY = "Train again, or restore the run from a copy."
 
 
@@ -54,6 +56,7 @@ class RunManifest(BaseModel):
     peak_memory_bytes: int
     versions: dict[str, str]
     checksums: dict[str, str]
+    alarms: tuple[dict[str, Any], ...] = ()  # of the training: each kind, epoch, message, remedy
     # Of a training that went on from a run: `from`, and of `old` and `new` labels the test accuracy, with interval.
     continued: dict[str, Any] = {}
 

@@ -74,14 +74,17 @@ def audit(
     unchanged = [replace(one, reason=one.reason or reasons[place]) for one, place in zip(found, places, strict=True)]
     search = plugins.load("noria.data.similarity", row.SIMILARITY).near_pairs
     unsearched = Unsearched(list)
-    near, thresholds = near_pairs(listing, unchanged, search, features(dataset), unsearched)
+    said = dataset.proof or {}
+    place_of = {known[place].path: here for here, place in enumerate(places)}
+    different = (pair for pair in said.get("different", ()) if set(pair) <= place_of.keys())
+    apart = [(place_of[one], place_of[other]) for one, other in different]
+    near, thresholds = near_pairs(listing, unchanged, search, features(dataset), unsearched, apart)
     now = {
         known[place].path: one.content_sha256 for one, place in zip(unchanged, places, strict=True) if not one.reason
     }
     examples = [replace(one, content_sha256=now.get(one.path, one.content_sha256)) for one in dataset.examples]
     order = dataset.origin["columns"].get("order") if dataset.origin else None
-    same = (dataset.proof or {}).get("same", ())
-    proof = prove(examples, by_content(near, unchanged), same, dataset.task, thresholds, order)
+    proof = prove(examples, by_content(near, unchanged), said, dataset.task, thresholds, order)
     used = {one.path for one in dataset.examples}
     changed = [(one.path, why) for one, why in zip(known, reasons, strict=True) if why and one.path in used]
     by_hand = recorded_fingerprint(folder) != dataset.fingerprint

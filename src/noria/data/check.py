@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,19 +22,20 @@ from noria.artifacts.dataset import Dataset, fingerprint, nfc, tidy_label
 from noria.contracts import Candidate, Example, Finding, Progress, SetAside, Silent, Split, Suspect
 from noria.data import decisions as decisions_file
 from noria.data.cells import ByHash
-from noria.data.duplicates import exact_duplicates, join, join_pairs, members
-from noria.data.findings import COMPARED, KINDS, Near, findings, ranked
+from noria.data.duplicates import join_pairs, members
+from noria.data.findings import COMPARED, KINDS, Near, findings, ranked, with_files
 from noria.data.grouping import grouped
 from noria.data.inspection import Inspected, InspectionCache, decoder, inspect_all
 from noria.data.judging import HeldOut, judge
 from noria.data.mending import Known, Mended, mend, without_answered
-from noria.data.nearness import Features, Pair, Vectors, first_places, near_pairs, pairs_of
+from noria.data.nearness import Features, Pair, Thresholds, Vectors, first_places, near_pairs, pairs_of
 from noria.data.ordering import assign_in_order, told_order, with_moment
 from noria.data.proof import by_content, prove
 from noria.data.readers import Columns, Listing, find_reader
 from noria.data.readers import read as read_listing
-from noria.data.split import STRICTEST, Item, Ratios, assign
+from noria.data.split import Item, Ratios, assign
 from noria.data.suspicions import asked
+from noria.data.together import Leak, Record, Ties, copies, leaks_of, still_together, told_near, units_of
 from noria.data.unsearched import Unsearched
 from noria.data.unsearched import findings as about_unsearched
 from noria.errors import DataError
@@ -45,25 +46,17 @@ _SHAPING = {"height", "width", "fit", "resample"}  # settings that change the ar
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
-    """A usable input on its way to becoming an Example."""
-
-    place: int  # of its candidate in the listing
-    candidate: Candidate
-    seen: Inspected
-
-
-@dataclass(frozen=True, slots=True)
 class _Arranged:
     """What becomes of the inputs: examples with their sides, and what is set aside."""
 
-    records: Sequence[_Record]  # all that are readable, labelled and wanted
+    records: Sequence[Record]  # all that are readable, labelled and wanted
     examples: tuple[Example, ...]
     set_aside: Mapping[str, Sequence[SetAside]]
     near: Sequence[Near]
     contradictions: Sequence[Suspect]
     units: Sequence[int]  # of the examples: what stays on one side has the same number
-    leaked: Sequence[_Record]  # what a given split put on a less strict side than one of its unit
+    leaked: Sequence[Leak]  # what a given split put on a less strict side than one of its unit
+    found: Sequence[Finding]  # what decisions could not put apart
 
 
 def check(
@@ -117,17 +110,17 @@ def check(
     search = plugins.load("noria.data.similarity", row.SIMILARITY).near_pairs
     places = first_places(seen)
     vectors, unsearched = Vectors(listing, seen, places, features), Unsearched(list)
-    near, thresholds = pairs_of(listing, seen, places, search, vectors, unsearched, cache, progress)
-    arrange = partial(_arranged, seen=seen, near=near, split=split, seed=seed, order=columns.order)
-    before = arrange(listing, mended=Mended()).examples if mended.changes else None
+    pairs = partial(pairs_of, listing, seen, places, search, vectors, memory=cache, progress=progress)
+    plain, near, thresholds = _searched(pairs, mended, unsearched)
+    arrange = partial(_arranged, seen=seen, split=split, seed=seed, order=columns.order)
+    before = arrange(listing, mended=Mended(), near=plain).examples if mended.changes else None
     listing = _relabelled(listing, mended)
-    arranged = arrange(listing, mended=mended)
+    arranged = arrange(listing, mended=mended, near=near)
     examples, contents = arranged.examples, _by_hash(listing, arranged.records)
-    found = findings(listing, arranged.set_aside, examples, arranged.near, min_per_class, arranged.contradictions)
+    found = _found(listing, arranged, min_per_class, columns.order)
     told = settings.model_dump(mode="json")
     found += (
         *_asked(row.SUSPICIONS, arranged, [seen[place] for place in places], vectors, contents, told, unsearched),
-        *told_order(examples, columns.order),
         *_judged(arranged, listing.root, contents, held_out, unsearched),
     )
     return Dataset(
@@ -137,15 +130,43 @@ def check(
         labels=tuple(sorted({example.label for example in examples})),
         examples=examples,
         set_aside=tuple(sorted((one for ones in arranged.set_aside.values() for one in ones), key=_by_path)),
-        findings=ranked([*without_answered(found, mended), *mended.findings, *about_unsearched(unsearched)]),
+        findings=_filed(path, listing, [*without_answered(found, mended), *mended.findings], unsearched),
         settings=told,
         seed=seed,
         ratios=split,
         origin=_origin(path, reader, columns, listing),
         contents=contents,
         decisions=_told(log, mended, fingerprint(examples if before is None else before)),
-        proof=prove(examples, by_content(near, seen), mended.pairs, task, thresholds, columns.order).facts,
+        proof=prove(examples, by_content(near, seen), mended.said_of_pairs, task, thresholds, columns.order).facts,
     )
+
+
+def _searched(
+    pairs: Callable[..., tuple[list[Pair], Thresholds]], mended: Mended, unsearched: Unsearched
+) -> tuple[list[Pair], list[Pair], Thresholds]:
+    """Search for near duplicates without the decisions and with them; and the likeness from which a pair was taken."""
+    plain, thresholds = pairs(unsearched=unsearched)
+    if not mended.apart:
+        return plain, plain, thresholds
+    # Pairs that were passed over, since others connect their sets, may be needed without these.
+    return plain, *pairs(unsearched=Unsearched(list), apart=mended.apart)
+
+
+def _found(listing: Listing, arranged: _Arranged, min_per_class: int, order: str | None) -> tuple[Finding, ...]:
+    suspects = {
+        "conflicting_labels": arranged.contradictions,
+        "given_split_leak": [leak.suspect for leak in arranged.leaked],
+    }
+    found = findings(listing, arranged.set_aside, arranged.examples, arranged.near, min_per_class, suspects)
+    return (*found, *arranged.found, *told_order(arranged.examples, order))
+
+
+def _filed(
+    path: Path, listing: Listing, found: Sequence[Finding], unsearched: Mapping[str, Sequence[str]]
+) -> tuple[Finding, ...]:
+    aside = (one.path for ones in listing.set_aside.values() for one in ones)
+    filed = with_files(found, listing.candidates, aside, path.name if path.is_file() else "")
+    return ranked([*filed, *about_unsearched(unsearched)])
 
 
 def _asked(
@@ -224,7 +245,7 @@ def inspected(
 def _mended(log: decisions_file.Log | None, listing: Listing, seen: Sequence[Inspected], progress: Progress) -> Mended:
     if log is None:
         return Mended()
-    mended = mend(log, _known(listing, seen))
+    mended = mend(log, _known(listing, seen), KINDS)
     progress.note(f"decisions: {log.path}: {decisions_file.summary(mended.counts)}")
     return mended
 
@@ -263,17 +284,21 @@ def _arranged(
     candidates = [_tidy(candidate) for candidate in listing.candidates]
     readable = _without_unreadable(candidates, seen, mended.dropped, set_aside)
     records, contradictions = _without_contradictions(readable, mended.said, set_aside)
-    groups, content = join_pairs(near, len(seen)), [one.content_sha256 for one in seen]
-    units = _units(records, groups, mended.ties)
-    kept, units, leaked = _without_leaks(records, units, set_aside)
+    ties = Ties(near, join_pairs(near, len(seen)), [one.content_sha256 for one in seen], mended.ties)
+    units = units_of(records, ties)
+    leaks = leaks_of(records, units, ties)
+    set_aside["given_split_leak"] += [leak.aside for leak in leaks.values()]
+    kept = [number for number in range(len(records)) if number not in leaks]
+    left, its = [records[number] for number in kept], [units[number] for number in kept]
     return _Arranged(
         readable,
-        _split(kept, units, split, seed, order),
-        set_aside,
-        _told_near(records, near, groups, content),
+        _split(left, its, split, seed, order),
+        {kind: ones for kind, ones in set_aside.items() if ones},
+        told_near(records, ties),
         contradictions,
-        units,
-        leaked,
+        its,
+        list(leaks.values()),
+        still_together(records, units, ties, mended.apart),
     )
 
 
@@ -286,7 +311,7 @@ def _judged(
 ) -> list[Finding]:
     if held_out is None:
         return []
-    leaked = [_example(one, one.candidate.split) for one in arranged.leaked if one.candidate.split == "train"]
+    leaked = [_example(one.record, "train") for one in arranged.leaked if one.record.candidate.split == "train"]
     return judge(
         arranged.examples,
         arranged.units,
@@ -337,7 +362,7 @@ def _without_unreadable(
     seen: Sequence[Inspected],
     dropped: Mapping[int, str],
     set_aside: dict[str, list[SetAside]],
-) -> list[_Record]:
+) -> list[Record]:
     records = []
     for place, (candidate, one) in enumerate(zip(candidates, seen, strict=True)):
         if place in dropped:
@@ -345,14 +370,14 @@ def _without_unreadable(
             continue
         reason = one.reason or ("" if candidate.label else "the name of its class is empty")
         if not reason:
-            records.append(_Record(place, candidate, one))
+            records.append(Record(place, candidate, one))
             continue
         kind = "unreadable" if one.reason else "unlabelled"
         set_aside[kind].append(SetAside(candidate.path, reason, one.sha256))
     return sorted(records, key=lambda record: (nfc(record.candidate.path), record.candidate.path))
 
 
-def _by_hash(listing: Listing, records: Sequence[_Record]) -> Mapping[str, bytes]:
+def _by_hash(listing: Listing, records: Sequence[Record]) -> Mapping[str, bytes]:
     if listing.contents is None:
         return {}
     # The very strings of the examples as keys: a million more of them would be a hundred megabytes.
@@ -360,12 +385,12 @@ def _by_hash(listing: Listing, records: Sequence[_Record]) -> Mapping[str, bytes
 
 
 def _without_contradictions(
-    records: Sequence[_Record], said: Mapping[int, int], set_aside: dict[str, list[SetAside]]
-) -> tuple[list[_Record], list[Suspect]]:
+    records: Sequence[Record], said: Mapping[int, int], set_aside: dict[str, list[SetAside]]
+) -> tuple[list[Record], list[Suspect]]:
     """Leave out every copy of what carries two labels, or, where a person said which label is right, the others."""
     wrong = set()
     suspects = []
-    for group in members(_duplicates(records)):
+    for group in members(copies(records)):
         labels = {records[index].candidate.label for index in group}
         if len(labels) < 2:
             continue
@@ -387,85 +412,8 @@ def _without_contradictions(
     return [record for index, record in enumerate(records) if index not in wrong], suspects
 
 
-def _duplicates(records: Sequence[_Record]) -> list[int]:
-    return exact_duplicates(
-        [record.seen.sha256 or "" for record in records], [record.seen.content_sha256 for record in records]
-    )
-
-
-def _units(records: Sequence[_Record], groups: Sequence[int], ties: Sequence[tuple[int, int]]) -> list[int]:
-    """What must stay on one side: copies, near copies, members of one group, and what was said to be the same."""
-    tied: defaultdict[int, list[tuple[str, int]]] = defaultdict(list)
-    for number, tie in enumerate(ties):
-        for place in tie:
-            tied[place].append(("tie", number))
-    return join(
-        (
-            ("copy", copy),
-            ("near", groups[record.place]),
-            *((("group", group),) if (group := record.candidate.group) else ()),
-            *tied.get(record.place, ()),
-        )
-        for record, copy in zip(records, _duplicates(records), strict=True)
-    )
-
-
-def _told_near(
-    records: Sequence[_Record], near: Sequence[Pair], groups: Sequence[int], content: Sequence[str]
-) -> list[Near]:
-    """Return each near duplicate but the first of its set, with the one before it that it is most like."""
-    shown: dict[str, int] = {}  # exact copies are told of elsewhere: one stands for all
-    for rank, record in enumerate(records):
-        shown.setdefault(record.seen.content_sha256, rank)
-    best: dict[int, tuple[float, int]] = {}  # likeness to an earlier one, and which
-    first: dict[int, int] = {}  # of each set
-    for one, other, likeness in near:
-        ranks = sorted(shown[content[place]] for place in (one, other) if content[place] in shown)
-        if len(ranks) == 2:
-            earlier, later = ranks
-            best[later] = max(best.get(later, (0.0, earlier)), (likeness, earlier))
-            group = groups[one]
-            first[group] = min(first.get(group, earlier), earlier)
-    for one, other, likeness in near:  # whom only later ones are like belongs to the first of its set
-        for place in (one, other):
-            here = shown.get(content[place])
-            if here is not None and here != first.get(groups[one], here):
-                best.setdefault(here, (likeness, first[groups[one]]))
-    return [
-        Near(records[rank].candidate, records[other].candidate, likeness, groups[records[rank].place])
-        for rank, (likeness, other) in sorted(best.items())
-    ]
-
-
-def _without_leaks(
-    records: Sequence[_Record], units: Sequence[int], set_aside: dict[str, list[SetAside]]
-) -> tuple[list[_Record], list[int], list[_Record]]:
-    """Where a given split puts one unit on two sides, keep the strictest side; return the rest apart."""
-    strictest: dict[int, _Record] = {}
-    for record, unit in zip(records, units, strict=True):
-        if record.candidate.split and (unit not in strictest or _rank(record) < _rank(strictest[unit])):
-            strictest[unit] = record
-    kept, kept_units, leaked = [], [], []
-    for record, unit in zip(records, units, strict=True):
-        if record.candidate.split and _rank(record) > _rank(strictest[unit]):
-            other = strictest[unit].candidate
-            reason = (
-                f"given as {record.candidate.split}, but {other.path}, a copy or of the same group, as {other.split}"
-            )
-            leaked.append(record)
-            set_aside["given_split_leak"].append(SetAside(record.candidate.path, reason, record.seen.sha256))
-        else:
-            kept.append(record)
-            kept_units.append(unit)
-    return kept, kept_units, leaked
-
-
-def _rank(record: _Record) -> int:
-    return STRICTEST.index(record.candidate.split) if record.candidate.split else len(STRICTEST)
-
-
 def _split(
-    records: Sequence[_Record], units: Sequence[int], ratios: Ratios, seed: int, order: str | None
+    records: Sequence[Record], units: Sequence[int], ratios: Ratios, seed: int, order: str | None
 ) -> tuple[Example, ...]:
     items = [
         Item(
@@ -484,7 +432,7 @@ def _split(
     return tuple(_example(record, side) for record, side in zip(records, sides, strict=True))
 
 
-def _example(record: _Record, side: Split) -> Example:
+def _example(record: Record, side: Split) -> Example:
     return Example(
         path=record.candidate.path,
         label=record.candidate.label,

@@ -22,9 +22,10 @@ from noria.artifacts.dataset import nfc, tidy_label
 from noria.artifacts.files import MIB
 from noria.errors import ConfigError, DataError, NoriaError, nearest_name
 
-Verdict = Literal["keep", "drop", "relabel", "same", "undo"]
+Verdict = Literal["keep", "drop", "relabel", "same", "different", "undo"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-COLUMNS = ("when", "path", "sha256", "decision", "label", "other", "other_sha256", "note")
+COLUMNS = ("when", "path", "sha256", "decision", "label", "other", "other_sha256", "finding", "note")
+ALL = "all"  # in the column finding: whatever is found
 ENDING = ".decisions.csv"
 
 _MARK = b"\xef\xbb\xbf"  # without this byte order mark a spreadsheet does not read the file as UTF-8
@@ -34,6 +35,7 @@ _MOST_LINES = 20  # of one row: a note that was typed with line breaks
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _FORMULA = re.compile(r"'*(?:[=@]|[+-](?![0-9.]*\Z))")  # what a spreadsheet would compute, or has been kept from it
 _HASH = re.compile(r"[0-9a-f]{64}")
+_ONE_WORD = re.compile(r"[a-z]+(_[a-z]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Decision:
     label: str = ""  # of `relabel` the new one
     other: str = ""  # the path of the input that it was compared with
     other_sha256: str = ""
+    finding: str = ""  # the kind that it answers, or `ALL`
     note: str = ""
     when: str = ""
     line: int = 0  # of the file, counted from 1
@@ -275,6 +278,7 @@ def _decision(line: int, cells: list[str] | str, shape: _Shape) -> Decision:
         label=tidy_label(row.get("label", "")),
         other=cell(row.get("other", "")),
         other_sha256=_hash(row.get("other_sha256", "")),
+        finding=row.get("finding", "").lower() or _finding_in_note(verdict, row.get("note", "")),
         note=row.get("note", ""),
         when=row.get("when", ""),
         line=line,
@@ -283,9 +287,20 @@ def _decision(line: int, cells: list[str] | str, shape: _Shape) -> Decision:
         raise _RowError("it names no input: path and sha256 are empty")
     if decision.verdict == "relabel" and not decision.label:
         raise _RowError("it is to relabel, and the label is empty")
-    if decision.verdict == "same" and decision.other in ("", decision.path):
-        raise _RowError("it is the same as something, and the column other does not name another input")
+    if decision.verdict in ("same", "different") and decision.other in ("", decision.path):
+        how = "the same as" if decision.verdict == "same" else "different from"
+        raise _RowError(f"it is {how} something, and the column other does not name another input")
+    if decision.verdict == "keep" and not (decision.finding or decision.other):
+        raise _RowError(
+            "it is to keep, and does not say what is right as it is: the column finding needs a kind of finding, such "
+            f"as wrong_labels, or {ALL}"
+        )
     return decision
+
+
+def _finding_in_note(verdict: str, note: str) -> str:
+    """The kind that a page wrote into the note, before files had a column for it."""
+    return note if verdict == "keep" and _ONE_WORD.fullmatch(note) else ""
 
 
 def _hash(text: str) -> str:
@@ -356,8 +371,9 @@ def _ended(content: bytes, shape: _Shape) -> bytes:
 
 def _written(path: Path, decision: Decision, shape: _Shape) -> bytes:
     """The row, after the header where there is none."""
-    needed = {"relabel": "label", "same": "other"}.get(decision.verdict)
-    if needed and needed not in shape.columns:
+    needed = {"relabel": "label", "same": "other", "different": "other", "keep": "finding"}.get(decision.verdict)
+    in_note = needed == "finding" and needed not in shape.columns and "note" in shape.columns
+    if needed and needed not in shape.columns and not in_note:
         raise DataError(f"{path} has no column {needed!r}, which {decision.verdict!r} needs. Add it to the header.")
     values = {
         "when": decision.when,
@@ -367,7 +383,8 @@ def _written(path: Path, decision: Decision, shape: _Shape) -> bytes:
         "label": decision.label,
         "other": decision.other,
         "other_sha256": decision.other_sha256,
-        "note": decision.note,
+        "finding": decision.finding,
+        "note": decision.finding if in_note else decision.note,
     }
     row = io.StringIO()
     writer = csv.writer(row, delimiter=shape.delimiter, lineterminator="\n")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Literal
 
 from noria.artifacts.dataset import nfc, obstacles, tidy_label
@@ -21,7 +22,7 @@ from noria.data.proof import KINDS as OF_PROOF
 from noria.data.readers import Listing
 from noria.data.unsearched import KINDS as OF_UNSEARCHED
 
-__all__ = ["COMPARED", "KINDS", "UNREADABLE", "Near", "findings", "ranked"]
+__all__ = ["COMPARED", "KINDS", "UNREADABLE", "Near", "findings", "ranked", "with_files"]
 
 _SHOWN = 20  # examples named in a finding; all of them stand in the set-aside list
 _IMBALANCE = 10.0  # largest class / smallest class
@@ -42,7 +43,7 @@ _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
 # What makes the figures wrong, then what teaches the wrong thing, then what takes examples away; then all others.
 _BY_EFFECT = (
-    *("leak", "given_split_leak", "leak_cost", "dataset_changed"),
+    *("leak", "given_split_leak", "still_together", "leak_cost", "dataset_changed"),
     *("label_leak", "shortcut", "language_tells_label", "drift", "shares_changed"),
     *("conflicting_labels", "near_duplicates_across_labels", "wrong_labels", "relabelled"),
     *("encoding", "broken_rows", "unreadable", "unreachable", "unlabelled", "empty_text", "many_empty_texts"),
@@ -53,12 +54,12 @@ _SET_ASIDE: Mapping[str, tuple[Severity, str, str]] = {
     "unreadable": (
         "warning",
         "{n} that cannot be used.",
-        "Replace or delete them; the list of what was set aside gives the reason for each.",
+        "Replace or drop them (noria check DATA --page); the list of what was set aside gives the reason for each.",
     ),
     "unreachable": (
         "warning",
         "{n} that cannot be reached.",
-        "Look at their reasons: missing, no permission, or a name that is not UTF-8.",
+        "Look at their reasons (noria check DATA --json): missing, no permission, or a name that is not UTF-8.",
     ),
     "unlabelled": (
         "warning",
@@ -68,16 +69,28 @@ _SET_ASIDE: Mapping[str, tuple[Severity, str, str]] = {
     "passed_over": (
         "info",
         "{n} passed over: hidden, beside the class folders, or a link to what is read already.",
-        "",
+        "Move those that you want used into a folder of their class, with a name that does not begin with a dot.",
     ),
     "conflicting_labels": (
         "warning",
         "{n}, the same as one with another label: nobody knows which is right, so none is used.",
         "Say which is right (noria check DATA --page), or delete the wrong copies.",
     ),
-    "dropped": ("info", "{n} left out, as decisions say.", ""),
-    "empty_text": ("warning", "{n} without a text.", "Look at the rows: was the table cut or badly quoted?"),
-    "broken_rows": ("warning", "{n} of the table that cannot be read.", "Mend them as their reasons say."),
+    "dropped": (
+        "info",
+        "{n} left out, as decisions say.",
+        "A row `undo` of the decisions takes one back; --decisions none leaves all of them aside.",
+    ),
+    "empty_text": (
+        "warning",
+        "{n} without a text.",
+        "Look at the rows: was the table cut or badly quoted? --set data.text=NAME names another column.",
+    ),
+    "broken_rows": (
+        "warning",
+        "{n} of the table that cannot be read.",
+        "Mend them as their reasons say (noria check DATA --json).",
+    ),
     "conflicting_rows": (
         "warning",
         "{n} in the table more than once with different labels, splits or groups; none of them is used.",
@@ -85,13 +98,16 @@ _SET_ASIDE: Mapping[str, tuple[Severity, str, str]] = {
     ),
     "given_split_leak": (
         "warning",
-        "{n} of which a copy, or another of its group, is on a stricter side of the given split; not used here "
-        "(test is kept before validation, validation before train).",
-        "Figures that were measured on this split before may be too good.",
+        "{n} of which a copy, a near copy or another of its group is on a stricter side of the given split; not used "
+        "here (test is kept before validation, validation before train).",
+        "Figures that were measured on this split before may be too good. Look at each pair (noria check DATA --page): "
+        "those that are different (N) are used again.",
     ),
 }
 # What a job means that asks for unreadable: each of them for a reason of its own.
 UNREADABLE = frozenset({"unreadable", "unreachable", "broken_rows"})
+# Their examples are names of files, and no inputs; or there is no file that they are about.
+_WITHOUT_FILES = frozenset({"encoding", "decisions_refused", "decisions_without_input", "not_searched"})
 # What a comparison with older data finds.
 COMPARED = frozenset({"drift", "shares_changed", "relabelled", "new_label", "gone_label"})
 # Every kind of finding that there can be: those above, those of `obstacles`, those below, and the readers'.
@@ -107,7 +123,7 @@ KINDS = (
     | {
         *("nothing_usable", "single_class", "too_few_examples", "empty_train_split", "empty_split"),
         *("labels_spelled_alike", "labels_differ_by_case", "exact_duplicates", "near_duplicates"),
-        "near_duplicates_across_labels",
+        *("near_duplicates_across_labels", "still_together"),
         *("empty_class", "tiny_class", "imbalance", "too_few_for_split"),
         *("given_split", "repeated_rows", "ignored_columns", "columns_chosen", "encoding", "video_frames"),
         *("many_empty_texts", "labels_with_fractions", "labels_equal_as_numbers"),
@@ -123,23 +139,20 @@ def findings(
     examples: Sequence[Example],
     near: Sequence[Near],
     min_per_class: int,
-    contradictions: Sequence[Suspect] = (),
+    suspects: Mapping[str, Sequence[Suspect]],
 ) -> tuple[Finding, ...]:
     """Return all findings, the gravest first.
 
     Args:
         near: near duplicates, each with the one that stays where it is dropped.
-        contradictions: each copy of what carries several labels.
+        suspects: of kinds that are set aside, each beside the input that it is compared with.
     """
     labels = {candidate.path: tidy_label(candidate.label) for candidate in listing.candidates}
-    suspects = {
-        "conflicting_labels": contradictions,
-        "unreadable": [Suspect(one.path, labels.get(one.path, "")) for one in set_aside.get("unreadable", ())],
-    }
+    unreadable = [Suspect(one.path, labels.get(one.path, "")) for one in set_aside.get("unreadable", ())]
     spellings = [*(candidate.label for candidate in listing.candidates), *listing.empty_labels]
     found = [
         *obstacles(examples),
-        *_about_set_aside(set_aside, suspects),
+        *_about_set_aside(set_aside, {"unreadable": unreadable, **suspects}),
         *_about_spellings(set(spellings)),
         *_about_duplicates(examples),
         *_about_near(near),
@@ -149,6 +162,37 @@ def findings(
         *_about_given_split(listing),
     ]
     return ranked(found)
+
+
+def with_files(
+    found: Iterable[Finding], candidates: Sequence[Candidate], aside: Iterable[str], table: str
+) -> list[Finding]:
+    """Return findings with files: of those that name labels some inputs of each, of all others any that are there.
+
+    Args:
+        candidates: all inputs, whose labels or paths the findings name.
+        aside: paths of what the reader has set aside.
+        table: the name of the table that was read; empty of a folder.
+    """
+    by_label: defaultdict[str, list[str]] = defaultdict(list)
+    for one in candidates:
+        for label in {one.label, tidy_label(one.label)}:
+            if len(by_label[label]) < _SHOWN:
+                by_label[label].append(one.path)
+    named = {*(one.path for one in candidates), *aside}
+    return [
+        one
+        if one.files or one.kind in _WITHOUT_FILES or not named.isdisjoint(one.examples)
+        else replace(one, files=_files_of(one, by_label, table or next(iter(sorted(named)), "")))
+        for one in found
+    ]
+
+
+def _files_of(one: Finding, by_label: Mapping[str, Sequence[str]], otherwise: str) -> tuple[str, ...]:
+    """As many of each label that is named; where none is, the table, or a first input."""
+    lists = [by_label[name] for name in one.examples if name in by_label]
+    dealt = [path for some in zip_longest(*lists) for path in some if path is not None]
+    return tuple(dict.fromkeys(dealt[:_SHOWN])) or ((otherwise,) if otherwise else ())
 
 
 def ranked(found: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -176,7 +220,8 @@ def _about_given_split(listing: Listing) -> Iterable[Finding]:
     given = [candidate.path for candidate in listing.candidates if candidate.split]
     if given and all(finding.kind != "given_split" for finding in listing.findings):
         message = f"The split that is given for {_inputs(len(given))} is kept."
-        yield _finding("given_split", "info", given, message)
+        remedy = "To have it made anew, take the column away; --set data.split=[3,1,1] says how."
+        yield _finding("given_split", "info", given, message, remedy)
 
 
 def _about_set_aside(
@@ -201,14 +246,26 @@ def _about_spellings(spellings: set[str]) -> Iterable[Finding]:
         message = (
             f"{_listed(map(repr, merged))} differ only by spaces around them or by Unicode form; each set is one class."
         )
-        yield _finding("labels_spelled_alike", "warning", merged, message, "Give each class one spelling.")
+        yield _finding(
+            "labels_spelled_alike",
+            "warning",
+            merged,
+            message,
+            "Give each class one spelling, where it stands or by a decision `relabel`.",
+        )
     by_folded: defaultdict[str, list[str]] = defaultdict(list)
     for label in sorted(by_label):
         by_folded[nfc(label.casefold())].append(label)
     alike = [label for same in by_folded.values() if len(same) > 1 for label in same]
     if alike:
         message = f"The labels {_listed(map(repr, alike))} differ only by case; they are kept as separate classes."
-        yield _finding("labels_differ_by_case", "warning", alike, message, "If they mean the same, join them.")
+        yield _finding(
+            "labels_differ_by_case",
+            "warning",
+            alike,
+            message,
+            "If they mean the same, relabel one (column label of the decisions).",
+        )
 
 
 def _about_duplicates(examples: Sequence[Example]) -> Iterable[Finding]:
@@ -220,7 +277,10 @@ def _about_duplicates(examples: Sequence[Example]) -> Iterable[Finding]:
     ]
     if copies:
         message = f"{_inputs(len(copies))} with the same bytes or content as another of the same label."
-        remedy = "Copies stay on one side of the split, so they cannot leak; delete them to count each once."
+        remedy = (
+            "They stay on one side of the split, so they cannot leak. Drop copies (noria check DATA --page) to count "
+            "each once."
+        )
         yield _finding("exact_duplicates", "info", [one.path for one in copies], message, remedy, copies)
 
 
@@ -234,7 +294,10 @@ def _about_near(near: Sequence[Near]) -> Iterable[Finding]:
     if alike:
         sets = len({one.group for one in near if one.candidate.label == one.other.label})
         message = f"{_inputs(len(alike))} nearly the same as another one ({_counted(sets, 'set')})."
-        remedy = "They stay on one side of the split, so they cannot leak; delete them to count each once."
+        remedy = (
+            "They stay on one side of the split, so they cannot leak. Drop some to count each once, or say which are "
+            "different (noria check DATA --page)."
+        )
         yield _finding("near_duplicates", "info", [one.path for one in alike], message, remedy, alike)
 
 

@@ -157,7 +157,9 @@ def _told(said: str, candidates: Sequence[Candidate], groups: Sequence[str | Non
         f"{len(members):,} inputs are in {len(names):,} {'group' if len(names) == 1 else 'groups'} by {said!r}; each "
         "stays on one side of the split."
     )
-    found = [Finding("grouped", "info", len(members), tuple(members[:_SHOWN]), message)]
+    found = [
+        Finding("grouped", "info", len(members), tuple(members[:_SHOWN]), message, "--group RULE follows another rule.")
+    ]
     if missing:
         message = f"{len(missing):,} of {len(groups):,} inputs have no group by {said!r}; each stands for itself."
         remedy = "If they belong to groups, mend the rule or their names: else the split may tear them apart."

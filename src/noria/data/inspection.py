@@ -47,8 +47,9 @@ class Inspected:
 
 def decoder(module: ModuleType) -> str:
     """Return what names the code that decodes, beside its settings: part of every cache's key."""
-    code = hashlib.sha256(Path(module.__file__ or "").read_bytes()).hexdigest()[:16]
-    return f"{module.__name__} {code} pillow {PIL.__version__}"
+    own = Path(module.__file__ or "")
+    code = hashlib.sha256(b"".join(file.read_bytes() for file in [own, *sorted(own.parent.glob("_*.py"))]))
+    return f"{module.__name__} {code.hexdigest()[:16]} pillow {PIL.__version__}"
 
 
 def inspect_all(

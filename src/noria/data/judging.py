@@ -24,6 +24,7 @@ _SEARCHES = ("wrong labels", "leak cost")
 KINDS = frozenset({wrong_labels.KIND, LEAK_COST})
 _WORTH_TELLING = 0.01  # of the examples have a copy or a group; fewer change the accuracy by less than that
 _BOOTSTRAPS, _SEED = 400, 0
+_SHOWN = 20
 
 Scores = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -78,7 +79,7 @@ def _judged(
         with_leaks, without = (scores[1], scores[2]) if leaked else (scores[1], scores[0])
         judged = pair[0][:count] >= 0
         right = [(one[:count].argmax(axis=1) == labels[:count])[judged] for one in (with_leaks, without)]
-        tied = len(leaked) or _tied(units)
+        tied = [one.path for one in leaked] or [examples[place].path for place in _tied(units)]
         found.append(_cost(right, np.asarray(units)[judged], tied, given=bool(leaked)))
     return found
 
@@ -96,29 +97,33 @@ def _as_given(examples: Sequence[Example], leaked: int) -> list[Folds]:
 
 def _as_if_untied(units: Sequence[int], labels: Indices) -> list[Folds]:
     """Deal out each example by itself, where enough of them are tied."""
-    return [folds_of(range(len(labels)), labels)] if _tied(units) >= _WORTH_TELLING * len(labels) else []
+    return [folds_of(range(len(labels)), labels)] if len(_tied(units)) >= _WORTH_TELLING * len(labels) else []
 
 
-def _tied(units: Sequence[int]) -> int:
-    """Return how many are in a unit with others."""
-    return sum(size for size in Counter(units).values() if size > 1)
+def _tied(units: Sequence[int]) -> list[int]:
+    """Return the places of those that are in a unit with others."""
+    sizes = Counter(units)
+    return [place for place, unit in enumerate(units) if sizes[unit] > 1]
 
 
-def _cost(right: Sequence[NDArray[np.bool_]], units: Indices, tied: int, *, given: bool) -> Finding:
+def _cost(right: Sequence[NDArray[np.bool_]], units: Indices, tied: Sequence[str], *, given: bool) -> Finding:
     leaking, sound = (float(one.mean()) for one in right)
     low, high = _interval(right[0].astype(np.float64) - right[1], units)
     points = f"{100 * (leaking - sound):+.1f} points, 95 %: {100 * low:+.1f} to {100 * high:+.1f}"
     if given:
         message = (
-            f"The given split leaks: learnt with the {tied:,} inputs that are left out, a quick model has "
+            f"The given split leaks: learnt with the {len(tied):,} inputs that are left out, a quick model has "
             f"{leaking:.1%} of {len(units):,} right; without them, {sound:.1%} ({points})."
         )
     else:
         message = (
-            f"{tied:,} inputs have a copy or a group. Split as if they had none, a quick model claims to have "
+            f"{len(tied):,} inputs have a copy or a group. Split as if they had none, a quick model claims to have "
             f"{leaking:.1%} right; kept together as they are here, {sound:.1%} ({points})."
         )
-    remedy = "Compare with other figures only where they are from a split without leaks."
+    remedy = (
+        "Compare with other figures only where they are from a split without leaks. What is not tied can be said to be "
+        "different (noria check DATA --page)."
+    )
     figures: Figures = {
         "accuracy_with_leaks": leaking,
         "accuracy_without_leaks": sound,
@@ -126,7 +131,7 @@ def _cost(right: Sequence[NDArray[np.bool_]], units: Indices, tied: int, *, give
         "accuracy_difference_interval": [low, high],
         "scored": len(units),
     }
-    return Finding(LEAK_COST, "info", tied, (), message, remedy, figures=figures)
+    return Finding(LEAK_COST, "info", len(tied), tuple(tied[:_SHOWN]), message, remedy, figures=figures)
 
 
 def _interval(differences: NDArray[np.float64], units: Indices) -> tuple[float, float]:

@@ -7,18 +7,35 @@ was moved by its hash alone, and by its path where a row has no hash.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from noria.contracts import Finding
-from noria.data.decisions import Decision, Log, cell
+from noria.contracts import Finding, Suspect
+from noria.data.decisions import ALL, Decision, Log, Refused, cell
+from noria.errors import nearest_name
 
-__all__ = ["KINDS", "Known", "Mended", "mend", "places_of", "without_answered"]
+__all__ = [
+    "KINDS",
+    "Known",
+    "Mended",
+    "answered_kinds",
+    "last_words",
+    "mend",
+    "of_pair",
+    "places_of",
+    "without_answered",
+]
 
 KINDS = frozenset({"labels_decided", "decisions_refused", "decisions_without_input"})
 _FACTS = frozenset({"conflicting_labels"})  # told until they are resolved, whatever was said about one input
 _SHOWN = 20
+# What a word about a label, or about copies, answers whichever finding brought somebody to say it.
+_OF_LABELS = frozenset({"wrong_labels", "near_duplicates_across_labels", "conflicting_labels"})
+_OF_COPIES = frozenset({"near_duplicates", "exact_duplicates"})
+_NEAR = frozenset({"near_duplicates", "near_duplicates_across_labels", "given_split_leak", "still_together"})
+_TYING = frozenset({"same", "different"})
+_OF_PAIRS = frozenset({"keep", *_TYING})  # words that are about two inputs, where another one is named
 _Key = tuple[str, str]  # path and SHA-256, one of them may be empty
 
 
@@ -38,55 +55,118 @@ class Mended:
     labels: Mapping[int, str] = field(default_factory=dict)  # of the inputs that get another one
     dropped: Mapping[int, str] = field(default_factory=dict)  # with the reason
     ties: Sequence[tuple[int, int]] = ()  # what is the same thing
+    apart: Sequence[tuple[int, int]] = ()  # what is different, however alike it looks
     said: Mapping[int, int] = field(default_factory=dict)  # whose label was said to be right; a later word is higher
-    answered: frozenset[str] = frozenset()  # paths
-    pairs: frozenset[frozenset[str]] = frozenset()  # paths of `ties`
+    # Kinds of findings, or `ALL`; each with the path of an input, or with the paths of a pair
+    answered: frozenset[tuple[str, str | frozenset[str]]] = frozenset()
+    said_of_pairs: Mapping[str, frozenset[frozenset[str]]] = field(default_factory=dict)  # their paths, by the word
     findings: tuple[Finding, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)  # of decisions that stand, by their kind
 
     @property
     def changes(self) -> bool:
         """Whether a dataset can be another one for it."""
-        return bool(self.labels or self.dropped or self.ties or self.said)
+        return bool(self.labels or self.dropped or self.ties or self.apart or self.said)
 
 
-def mend(log: Log, known: Sequence[Known]) -> Mended:
+def mend(log: Log, known: Sequence[Known], kinds: Collection[str]) -> Mended:
     """Return what the standing decisions of a file do to the inputs that there are.
 
-    The last of keep, drop and relabel about an input counts; `same` joins two inputs beside that.
+    The last word about an input counts. Beside that `same` joins two inputs, and `different` says that they are no near
+    duplicates; of these two the last about a pair counts. To keep an input takes an earlier drop
+    back, and another label only where it is said of that label: that a blurred picture is good does not rename it.
+
+    Args:
+        kinds: of all findings that there can be; a row that says `keep` of another is refused.
     """
-    last: dict[int, tuple[int, Decision]] = {}
-    ties: list[tuple[int, int]] = []
+    refused, standing = _without_unknown(log, kinds)
+    ranks = defaultdict[int, list[int]](list)  # of the words about each input
+    tied: dict[tuple[int, int], str] = {}
+    answered: set[tuple[str, str | frozenset[str]]] = set()
     without_input = []
-    found = places_of(log.standing, known)
-    others = places_of([Decision("same", one.other, one.other_sha256) for one in log.standing], known)
-    for rank, (decision, places) in enumerate(zip(log.standing, found, strict=True)):
-        partners = others[rank]
-        if not places or (decision.verdict == "same" and not partners):
+    found = places_of(standing, known)
+    others = places_of([Decision("same", one.other, one.other_sha256) for one in standing], known)
+    for rank, (decision, places, partners) in enumerate(zip(standing, found, others, strict=True)):
+        if not places or (decision.verdict in _TYING and not partners):
             without_input.append(decision)
-        elif decision.verdict == "same":
-            ties += [(place, partners[0]) for place in places if place != partners[0]]
-        else:
-            last.update((place, (rank, decision)) for place in places)
+            continue
+        for place in places:
+            path = known[place].path
+            pairs = {frozenset((path, known[partner].path)) for partner in partners}
+            about = pairs if of_pair(decision) else {path}
+            if decision.verdict not in _TYING:
+                ranks[place].append(rank)
+            elif place != partners[0]:
+                pair = min(place, partners[0]), max(place, partners[0])
+                tied.pop(pair, None)
+                tied[pair] = decision.verdict
+            if decision.verdict != "different":  # what that puts apart is not found again, and what it cannot is told
+                answered.update((kind, one) for kind in answered_kinds(decision) for one in about)
+    dropped, words = {}, {}
+    for place, some in ranks.items():
+        drop, word = last_words([standing[rank] for rank in some])
+        if drop is not None:
+            dropped[place] = standing[some[drop]]
+        elif word is not None:
+            words[place] = some[word]
     spelled = {cell(one.label): one.label for one in known}
     relabelled = {
-        place: spelled.get(cell(decision.label), decision.label)
-        for place, (_, decision) in last.items()
-        if decision.verdict == "relabel"
+        place: spelled.get(cell(standing[rank].label), standing[rank].label)
+        for place, rank in words.items()
+        if standing[rank].verdict == "relabel"
     }
     labels = {place: label for place, label in relabelled.items() if label != known[place].label}
-    told = [*_about_labels(labels, known), *_about_refused(log), *_about_missing(log, without_input)]
-    counts = Counter[str](decision.verdict for decision in log.standing)
+    ties, apart = ([pair for pair, word in tied.items() if word == verdict] for verdict in ("same", "different"))
+    told = [*_about_labels(labels, known), *_about_refused(log, refused), *_about_missing(log, without_input)]
+    counts = Counter[str](decision.verdict for decision in standing)
     return Mended(
         labels=labels,
-        dropped={place: _reason(one) for place, (_, one) in last.items() if one.verdict == "drop"},
+        dropped={place: _reason(one) for place, one in dropped.items()},
         ties=ties,
-        said={place: rank for place, (rank, one) in last.items() if one.verdict != "drop"},
-        answered=frozenset(known[place].path for place in last),
-        pairs=frozenset(frozenset((known[first].path, known[second].path)) for first, second in ties),
+        apart=apart,
+        said=words,
+        answered=frozenset(answered),
+        said_of_pairs={"same": _paths(ties, known), "different": _paths(apart, known)},
         findings=tuple(told),
-        counts={**counts, "without_input": len(without_input), "refused": len(log.refused)},
+        counts={**counts, "without_input": len(without_input), "refused": len(refused)},
     )
+
+
+def _paths(pairs: Iterable[tuple[int, int]], known: Sequence[Known]) -> frozenset[frozenset[str]]:
+    return frozenset(frozenset((known[first].path, known[second].path)) for first, second in pairs)
+
+
+def last_words(about: Sequence[Decision]) -> tuple[int | None, int | None]:
+    """Return which of the decisions about one input, in their order, leaves it out, and which says its label."""
+    drop: int | None = None
+    word: int | None = None
+    for place, one in enumerate(about):
+        if one.verdict == "drop":
+            drop = place
+        elif one.verdict not in _TYING:
+            drop = None
+            if _is_of_label(one, None if word is None else about[word]):
+                word = place
+    return drop, word
+
+
+def answered_kinds(decision: Decision) -> frozenset[str]:
+    """Return the kinds of findings that a decision answers about its input, or about its pair; `ALL` for any."""
+    named = frozenset({decision.finding} if decision.finding else ())
+    if decision.verdict == "drop":
+        return frozenset()  # what is left out is not found in anything
+    if decision.verdict == "relabel":
+        return _OF_LABELS | named
+    if decision.verdict == "same":
+        return (_OF_COPIES | named) - _FACTS
+    if decision.verdict == "different":
+        return (_NEAR | named) - _FACTS
+    return named or frozenset({ALL})  # to keep a pair, without a word of what
+
+
+def of_pair(decision: Decision) -> bool:
+    """Whether a decision is about an input beside the other one that it names, and says nothing of it beside others."""
+    return bool(decision.other) and decision.verdict in _OF_PAIRS
 
 
 def places_of(decisions: Sequence[Decision], known: Sequence[Known]) -> list[tuple[int, ...]]:
@@ -131,7 +211,7 @@ def without_answered(findings: Iterable[Finding], mended: Mended) -> tuple[Findi
     """Return findings without the suspects that a person has judged; one with none left is not told any more."""
     left = []
     for finding in findings:
-        open_ones = tuple(one for one in finding.suspects if not _is_answered(one.path, one.other, mended))
+        open_ones = tuple(one for one in finding.suspects if not _is_answered(finding.kind, one, mended))
         answered = len(finding.suspects) - len(open_ones)
         if not answered or finding.kind in _FACTS:
             left.append(finding)
@@ -148,8 +228,29 @@ def without_answered(findings: Iterable[Finding], mended: Mended) -> tuple[Findi
     return tuple(left)
 
 
-def _is_answered(path: str, other: str, mended: Mended) -> bool:
-    return path in mended.answered or frozenset((path, other)) in mended.pairs
+def _is_answered(kind: str, suspect: Suspect, mended: Mended) -> bool:
+    about = suspect.path, frozenset((suspect.path, suspect.other))
+    return any((what, one) in mended.answered for what in (kind, ALL) for one in about)
+
+
+def _is_of_label(decision: Decision, before: Decision | None) -> bool:
+    """Whether a word to keep or to relabel says which label is right; `before` is the last that did."""
+    if decision.verdict == "relabel" or answered_kinds(decision) & {*_OF_LABELS, ALL}:
+        return True
+    return before is not None and before.finding == decision.finding  # who takes back what they said there
+
+
+def _without_unknown(log: Log, kinds: Collection[str]) -> tuple[list[Refused], list[Decision]]:
+    """The rows that are refused, also those that keep what no finding is about, and the decisions that stand."""
+    refused, standing = list(log.refused), []
+    for one in log.standing:
+        if one.verdict == "keep" and one.finding and one.finding not in {*kinds, ALL}:
+            nearest = nearest_name(one.finding, kinds)
+            hint = f" Did you mean {nearest!r}?" if nearest else ""
+            refused.append(Refused(one.line, f"there is no finding {one.finding!r}.{hint} Or say {ALL}"))
+        else:
+            standing.append(one)
+    return sorted(refused, key=lambda one: one.line), standing
 
 
 def _reason(decision: Decision) -> str:
@@ -168,18 +269,19 @@ def _about_labels(labels: Mapping[int, str], known: Sequence[Known]) -> Iterable
     unheard = f" No input was given the label {', '.join(map(repr, new[:5]))}: it is new." if new else ""
     paths = tuple(sorted(known[place].path for place in labels))
     message = f"{_inputs(len(labels))} with another label by decision: {said}{more}.{unheard}"
-    yield Finding("labels_decided", "info", len(labels), paths[:_SHOWN], message)
+    remedy = "A row `undo` of the decisions takes one back; --decisions none leaves all of them aside."
+    yield Finding("labels_decided", "info", len(labels), paths[:_SHOWN], message, remedy)
 
 
-def _about_refused(log: Log) -> Iterable[Finding]:
-    if log.refused:
-        first = log.refused[0]
+def _about_refused(log: Log, refused: Sequence[Refused]) -> Iterable[Finding]:
+    if refused:
+        first = refused[0]
         yield Finding(
             "decisions_refused",
             "warning",
-            len(log.refused),
-            tuple(f"{log.path.name}:{one.line}" for one in log.refused[:_SHOWN]),
-            f"{_counted(len(log.refused), 'row')} of {log.path.name} that cannot be used. "
+            len(refused),
+            tuple(f"{log.path.name}:{one.line}" for one in refused[:_SHOWN]),
+            f"{_counted(len(refused), 'row')} of {log.path.name} that cannot be used. "
             f"The first, in line {first.line}: {first.reason}.",
             "Mend them, or delete them.",
         )
@@ -194,6 +296,7 @@ def _about_missing(log: Log, decisions: Sequence[Decision]) -> Iterable[Finding]
             len(decisions),
             names,
             f"{_counted(len(decisions), 'decision')} of {log.path.name} about what is no longer there, or was changed.",
+            "They do nothing. Put the inputs back, judge them anew (noria check DATA --page), or delete the rows.",
         )
 
 

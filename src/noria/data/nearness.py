@@ -53,10 +53,11 @@ def near_pairs(
     search: Callable[..., list[Pair]],
     features: Features | None,
     unsearched: Unsearched,
+    apart: Sequence[tuple[int, int]] = (),
 ) -> tuple[list[Pair], Thresholds]:
     """Return pairs of the places of near duplicates and thresholds, as `pairs_of` does."""
     places = first_places(seen)
-    return pairs_of(listing, seen, places, search, Vectors(listing, seen, places, features), unsearched)
+    return pairs_of(listing, seen, places, search, Vectors(listing, seen, places, features), unsearched, apart=apart)
 
 
 def first_places(seen: Sequence[Inspected]) -> list[int]:
@@ -74,25 +75,29 @@ def pairs_of(
     unsearched: Unsearched,
     memory: InspectionCache | None = None,
     progress: Progress | None = None,
+    apart: Sequence[tuple[int, int]] = (),
 ) -> tuple[list[Pair], Thresholds]:
     """Return pairs of near duplicates among `places`; of the same inputs from `memory`, where it has them.
 
-    Beside them the likeness from which a pair was taken: that of whole inputs, and that of parts if they were searched;
-    if they could not be, `unsearched` is told.
+    Inputs whose places are in `apart`, and their copies, are different by decision and no pair. Beside the pairs the
+    likeness from which one was taken: that of whole inputs, and that of parts if they were searched; if they could not
+    be, `unsearched` is told.
     """
     used: dict[str, float] = {}
+    denied = _denied(seen, places, apart)
     inputs: Sequence[bytes | None] = [seen[place].sketch or None for place in places]
     if listing.contents is not None:
         inputs = Chosen(listing.contents, places)
     if memory is None or len(places) < 2:
-        found = search(inputs, vectors, progress, used)
+        found = search(inputs, vectors, progress, used, denied)
     else:
         key = hashlib.sha256()
         for place in places:
             key.update(bytes.fromhex(seen[place].sha256 or "") + seen[place].sketch)
+        key.update(repr(sorted(denied)).encode() if denied else b"")
         scope = f"near pairs {_method(search.__module__)}"
         known = memory.recall(scope, key.digest())
-        found = search(inputs, vectors, progress, used) if known is None else _unpacked(known, used)
+        found = search(inputs, vectors, progress, used, denied) if known is None else _unpacked(known, used)
         # Of files without vectors it is not remembered: another time there may be some, and more is found.
         if known is None and (listing.contents is not None or vectors() is not None):
             memory.remember(scope, key.digest(), _packed(found, used))
@@ -100,6 +105,17 @@ def pairs_of(
         unsearched[vectors.lacking].append(PARTS)
     pairs = [(places[first], places[second], likeness) for first, second, likeness in found]
     return pairs, {name: used.get(name) for name in _THRESHOLDS}
+
+
+def _denied(
+    seen: Sequence[Inspected], places: Sequence[int], apart: Sequence[tuple[int, int]]
+) -> frozenset[tuple[int, int]]:
+    """Return the pairs that are no near duplicates, by their numbers in `places`."""
+    if not apart:
+        return frozenset()
+    number = {seen[place].content_sha256: at for at, place in enumerate(places)}
+    pairs = ([number.get(seen[place].content_sha256, -1) for place in pair if place < len(seen)] for pair in apart)
+    return frozenset((min(pair), max(pair)) for pair in pairs if len(set(pair)) == 2 and min(pair) >= 0)
 
 
 def _packed(found: Sequence[Pair], used: Mapping[str, float]) -> bytes:

@@ -111,7 +111,8 @@ def told_order(examples: Sequence[Example], order: str | None) -> Iterator[Findi
             parts.append(f"{side} from {first} to {last}")
     message = f"The split goes by time ({order}): {'; '.join(parts)}. Its classes are divided as time has it."
     paths = tuple(one.path for one in known[:_SHOWN])
-    yield Finding("ordered_split", "info", len(known), paths, message)
+    remedy = "--set data.split=[3,1,1] moves its borders; without data.order it goes by chance."
+    yield Finding("ordered_split", "info", len(known), paths, message, remedy)
     lacking = tuple(one.path for one in examples if FACT not in one.facts)
     if lacking:
         message = (

@@ -22,7 +22,7 @@ KINDS = frozenset({"dataset_changed", "leak"})
 LEAKS = frozenset({"leak", "given_split_leak"})
 
 NearPair = tuple[str, str, float]  # the `content_sha256` of two inputs, and how alike they are
-Same = Iterable[Iterable[str]]  # pairs of paths
+Pairs = Iterable[Iterable[str]]  # of paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Proof:
 def prove(
     examples: Sequence[Example],
     near: Iterable[NearPair],
-    same: Same,
+    said: Mapping[str, Pairs],
     task: str,
     thresholds: Mapping[str, float | None],
     order: str | None = None,
@@ -56,14 +56,14 @@ def prove(
 
     Args:
         near: pairs of near duplicates, enough of them to connect each set.
-        same: pairs of paths that a person said to be the same.
+        said: pairs of paths that a person said to be "same", or "different"; none of the latter is in `near`.
         task: names the search for near duplicates.
         thresholds: the likeness from which that search took a pair; None where it made none.
         order: of a split by time, see `noria.data.ordering`.
     """
     near = list(near)
-    said = sorted(sorted(pair) for pair in same)
-    ties = list(_ties(examples, near, said))
+    pairs = {word: sorted(sorted(pair) for pair in said.get(word, ())) for word in ("same", "different")}
+    ties = list(_ties(examples, near, pairs["same"]))
     units = members(join(_keys(ties, len(examples))))
     together = [unit for unit in units if len(unit) > 1]
     kinds = ("copies", "near_duplicates", "groups", "same")
@@ -78,7 +78,7 @@ def prove(
         "units_together": len(together),
         "examples_together": sum(map(len, together)),
         "near_duplicates": {"search": search, **thresholds},
-        "same": said,
+        **pairs,
         "time_order": {"order": order, "train_newer_than_held_out": len(newer)} if order else None,
     }
     too_new = [Suspect(examples[one].path, examples[one].label, other=examples[other].path) for one, other in newer]

@@ -17,7 +17,7 @@ Unsearched = defaultdict[str, list[str]]  # why, and what to do -> what was not 
 def findings(unsearched: Mapping[str, Sequence[str]]) -> list[Finding]:
     """Return a finding for each reason, its examples the searches that were not made."""
     return [
-        Finding(KIND, "info", len(what), tuple(what), f"{_begin(what)}{why}")
+        Finding(KIND, "info", len(what), tuple(what), f"{_begin(what)}{why}", "Mend that, and run noria check again.")
         for why, what in unsearched.items()
         if what
     ]

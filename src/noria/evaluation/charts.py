@@ -70,6 +70,27 @@ def line_chart(lines: Sequence[Line], *, title: str, x_label: str, shares: bool,
     return _svg(body, title)
 
 
+def rate_chart(rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float], mark: float) -> Markup:
+    """The loss at rising learning rates, one step at each; the upright line is the rate to take."""
+    places = [log10(rate) for rate in rates]
+    low, high = min(smoothed), max(smoothed)
+    y_range = _padded([low, high], room=0.15)
+    seen = [min(max(loss, y_range[0]), y_range[1]) for loss in losses]  # a leap would press all else flat
+    plot = _Plot(_padded(places), y_range, height=300)
+    lines = [
+        Line("each step", list(zip(places, seen, strict=True)), "b"),
+        Line("smoothed", list(zip(places, smoothed, strict=True)), "a"),
+    ]
+    body = [*plot.axes("learning rate", _short, _power), *_legend(lines)]
+    x = plot.x(log10(mark))
+    body.append(f'<line class="line mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{plot.y(y_range[0]):.1f}"/>')
+    body.append(_text(x - 5, _TOP + 10, f"{mark:g}", "end", "t strong"))
+    for line in lines:
+        thin = " thin" if line.style == "b" else ""
+        body.append(f'<polyline class="line line-{line.style}{thin}" points="{plot.path(line.points)}"/>')
+    return _svg(body, "Loss at rising learning rates", height=300)
+
+
 def reliability_chart(after: Row, before: Row | None) -> Markup:
     """Accuracy against confidence, with 95 % intervals; on the diagonal, confidence can be taken at its word."""
     plot = _Plot((0, 1), (0, 1), height=300)
@@ -307,6 +328,10 @@ def _padded(values: Sequence[float], room: float = 0.0) -> Range:
     if high - low <= 1e-12 * max(1.0, abs(high)):
         return low - 0.5, high + 0.5
     return low - room * (high - low), high + room * (high - low)
+
+
+def _power(exponent: float) -> str:
+    return f"{10**exponent:.0e}".replace("e-0", "e-").replace("e+0", "e") if exponent == round(exponent) else ""
 
 
 def _short(value: float) -> str:

@@ -7,7 +7,6 @@ request to anywhere, and everything that stems from the data is escaped.
 from __future__ import annotations
 
 import base64
-import hashlib
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import orjson
-from markupsafe import Markup
 
 from noria.contracts import Finding, Scored, SetAside
 from noria.evaluation import passages, wording
@@ -27,6 +24,7 @@ from noria.evaluation.calibration import confidence_histogram, coverage, reliabi
 from noria.evaluation.concerns import SURE, concerns
 from noria.evaluation.metrics import classification
 from noria.evaluation.page import view
+from noria.evaluation.rendering import rendered
 
 FORMAT = 1  # of report.json; raised when a key changes its meaning
 _MISTAKES, _UNCERTAIN, _PAIRS, _STRONGEST = 24, 12, 30, 12
@@ -47,6 +45,7 @@ class ReportContent:
     temperature: float = 1.0
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)  # by epoch: loss, val_loss, accuracy ...
     candidates: Sequence[Mapping[str, Any]] = ()  # each {l2, val_loss, val_accuracy, chosen}
+    alarms: Sequence[Mapping[str, Any]] = ()  # of the training: each {kind, epoch, message, remedy}
     num_examples: Mapping[str, int] = field(default_factory=dict)  # train, validation, test, set_aside
     class_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # split -> label -> examples
     set_aside: Sequence[SetAside] = ()
@@ -116,37 +115,12 @@ def facts(content: ReportContent) -> dict[str, Any]:
 
 
 def _page(told: Mapping[str, Any], content: ReportContent) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("noria.evaluation", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_readable,
-    )
-    environment.filters |= {
-        name: getattr(wording, name)
-        for name in ("percent", "short_percent", "percent_interval", "number", "count", "duration", "size")
-    }
-    style, *_ = environment.loader.get_source(environment, "report.css")  # type: ignore[union-attr]
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     # The names in the facts are made storable; the callable wants the true ones.
     previews = {
         "mistakes": _previews(content, classification.confident_mistakes(content.test, _MISTAKES)),
         "least_certain": _previews(content, classification.least_certain(content.test, _UNCERTAIN)),
     }
-    return environment.get_template("report.html").render(
-        f=told,
-        v=view(told),
-        previews=previews,
-        sheet=_shown(content.contact_sheet),
-        style=Markup(style),
-        style_digest=digest,
-    )
-
-
-def _readable(value: Any) -> Any:
-    return wording.readable(value) if type(value) is str else value
+    return rendered("report.html", f=told, v=view(told), previews=previews, sheet=_shown(content.contact_sheet))
 
 
 def _previews(content: ReportContent, indices: Sequence[int]) -> list[dict[str, str]]:

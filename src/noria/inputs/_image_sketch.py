@@ -1,5 +1,5 @@
 """What is remembered of each picture beside its size: a small grey copy, for the search for near duplicates, and how it
-was taken: brightness, contrast, sharpness, camera.
+was taken: brightness, contrast, sharpness, camera, and the colours around and in the middle.
 """
 
 from __future__ import annotations
@@ -15,9 +15,14 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 SIDE: Final = 48  # pixels of the grey copy, whatever the picture's aspect
+_RIM, _AROUND = 3, 9  # of SIDE: where the surroundings of what is shown begin, inside of any frame, and where they end
 _MEASURED = 256  # pixels of the longer side of the copy on which sharpness is measured
 _SIZE = struct.Struct("<II")
 _LEVELS: Final = np.arange(256.0)
+_STEPS = np.minimum(np.arange(SIDE), np.arange(SIDE)[::-1])
+_INWARDS = np.minimum(_STEPS[:, None], _STEPS)  # of each pixel, how many there are between it and the nearest side
+_BAND = (_INWARDS >= _RIM) & (_INWARDS < _AROUND)
+_MIDDLE = _INWARDS >= 16
 
 
 def sketch_of(upright: Image.Image) -> bytes:
@@ -41,6 +46,8 @@ class Taken:
     contrast: float  # its deviation
     sharpness: float  # the deviation of its Laplacian, in units of the contrast
     camera: str  # maker and model as EXIF has them, or empty
+    around: list[float]  # a band along the sides: means of grey, red - green, blue - yellow, and the grey's deviation
+    middle: list[float]  # the same of the middle
 
 
 def measured(upright: Image.Image, camera: str) -> Taken:
@@ -52,16 +59,30 @@ def measured(upright: Image.Image, camera: str) -> Taken:
     """
     scale = min(1.0, _MEASURED / max(upright.size))
     size = max(3, round(upright.width * scale)), max(3, round(upright.height * scale))
-    small = upright.resize(size, Image.Resampling.BOX, reducing_gap=2.0).convert("L")
-    shares = np.array(small.histogram()) / (size[0] * size[1])
+    small = upright.resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+    lightness = small.convert("L")
+    shares = np.array(lightness.histogram()) / (size[0] * size[1])
     brightness = float(shares @ _LEVELS)
     contrast = math.sqrt(float(shares @ (_LEVELS - brightness) ** 2))
-    grey = np.asarray(small).astype(np.int16)
+    grey = np.asarray(lightness).astype(np.int16)
     laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
     edges = laplacian.astype(np.float32).ravel()
     edges -= edges.mean()
     sharpness = math.sqrt(float(edges @ edges) / edges.size) / contrast if contrast > 0 else 0.0
-    return Taken(round(brightness, 2), round(contrast, 2), round(sharpness, 4), camera)
+    around, middle = _colours(small)
+    return Taken(round(brightness, 2), round(contrast, 2), round(sharpness, 4), camera, around, middle)
+
+
+def _colours(small: Image.Image) -> tuple[list[float], list[float]]:
+    """Return the colours of the band along the sides, and those of as many pixels in the middle."""
+    red, green, blue = np.moveaxis(np.asarray(small.resize((SIDE, SIDE), Image.Resampling.BOX), np.float32), 2, 0)
+    grey = (red + green + blue) / 3
+    told = []
+    for where in (_BAND, _MIDDLE):
+        inside = grey[where]
+        values = inside.mean(), (red - green)[where].mean(), (blue - (red + green) / 2)[where].mean(), inside.std()
+        told.append([round(float(value), 1) for value in values])
+    return told[0], told[1]
 
 
 def camera_of(image: Image.Image) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,11 +20,12 @@ from noria.contracts import Finding, Suspect
 from noria.data import decisions
 from noria.data.decisions import Decision, Verdict, cell
 from noria.data.findings import ranked
-from noria.data.mending import Known, places_of
+from noria.data.mending import Known, answered_kinds, last_words, of_pair, places_of
 from noria.errors import ConfigError, NotServedError, UnreadableInputError, UserError
 
 _VIEWS = 48  # that are kept ready: some tens of MiB
 _AT_ONCE = 2  # inputs that are decoded at the same time
+_TYING = ("same", "different")
 
 View = bytes | str  # a JPEG, or a text
 
@@ -92,6 +94,7 @@ class Review:
                         "message": one.message,
                         "remedy": _without_the_way_here(one.remedy),
                         "examples": one.examples,
+                        "files": [self._number[path] for path in one.files or one.examples if path in self._number],
                         "suspects": [self._row(suspect) for suspect in one.suspects],
                     }
                     for one in self._findings
@@ -104,9 +107,16 @@ class Review:
             }
 
     def answer(
-        self, number: int, verdict: Verdict, *, label: str = "", other: int | None = None, note: str = ""
+        self, number: int, verdict: Verdict, *, label: str = "", other: int | None = None, finding: str = ""
     ) -> dict[str, Any]:
         """Write down what is said about an input, unless it stands already, and return what the page has to change.
+
+        Args:
+            number: of the input.
+            verdict: what is said.
+            label: to relabel it as.
+            other: the input that it is compared with.
+            finding: the kind of finding that it was said to; what is kept is kept for that one.
 
         Raises:
             NotServedError: there is no input of that number.
@@ -118,8 +128,10 @@ class Review:
         label = tidy_label(label) if verdict == "relabel" else one.label
         if verdict == "relabel" and (not label or (cell(label) != label and label not in self._labels())):
             raise ConfigError(f"{label!r} is no label: it must not be empty, and on one line.")
-        if verdict == "same" and (compared is None or compared.path == one.path):
-            raise ConfigError("There is no other input here that this one could be the same as.")
+        if verdict in ("same", "different") and (compared is None or compared.path == one.path):
+            raise ConfigError("There is no other input here to compare this one with.")
+        if verdict == "keep" and not (finding or compared):
+            raise ConfigError("To keep an input takes the finding that it is kept for.")
         decision = Decision(
             verdict,
             cell(one.path),
@@ -127,7 +139,7 @@ class Review:
             label,
             cell(compared.path) if compared else "",
             (compared.sha256 or "") if compared else "",
-            note,
+            finding,
         )
         with self._lock:
             self._reload()
@@ -239,22 +251,32 @@ class Review:
 
     def _stands(self, number: int, decision: Decision) -> bool:
         """Whether this is already said: twice in the file it would have to be taken back twice."""
-        said = [
-            (one.verdict, one.other if one.verdict == "same" else one.label) for one in self._stacks.get(number, ())
+        of_pair = decision.verdict in _TYING
+        stack = [one for one in self._stacks.get(number, ()) if (one.verdict in _TYING) is of_pair]
+        if of_pair:
+            words = [one.verdict for one in stack if one.other == decision.other]
+            return bool(words) and words[-1] == decision.verdict
+        if decision.verdict != "keep":
+            return bool(stack) and (stack[-1].verdict, stack[-1].label) == (decision.verdict, decision.label)
+        # Of several that are kept for one thing and another, each stands until something else is said.
+        kept = itertools.takewhile(lambda one: one.verdict == "keep", reversed(stack))
+        return (decision.label, decision.other, decision.finding) in [
+            (one.label, one.other, one.finding) for one in kept
         ]
-        if decision.verdict == "same":
-            return ("same", decision.other) in said
-        words = [one for one in said if one[0] != "same"]
-        return bool(words) and words[-1] == (decision.verdict, decision.label)
 
     def _answer(self, number: int) -> dict[str, Any] | None:
-        """What was said about an input: the last word on it, and what it is the same as."""
+        """What was said about an input: what becomes of it, and which findings each word answers, of which pair."""
         stack = self._stacks.get(number)
         if not stack:
             return None
-        word = next((one for one in reversed(stack) if one.verdict != "same"), None)
-        same = [self._by_cell[one.other] for one in stack if one.verdict == "same" and one.other in self._by_cell]
-        return {"decision": word.verdict if word else "same", "label": word.label if word else "", "same": same}
+        drop, label = last_words(stack)
+        word = stack[next((one for one in (drop, label) if one is not None), -1)]
+        answers = [
+            {"kind": kind, "word": one.verdict, "other": self._by_cell.get(one.other) if of_pair(one) else None}
+            for one in stack
+            for kind in sorted(answered_kinds(one))
+        ]
+        return {"decision": word.verdict, "label": word.label, "answers": answers}
 
     def _changed(self, numbers: Iterable[int]) -> dict[str, Any]:
         answers = {str(number): self._answer(number) for number in numbers}
@@ -280,11 +302,14 @@ def _without_the_way_here(remedy: str) -> str:
     return remedy.replace(" (noria check DATA --page)", "").replace(": noria check DATA --page", "")
 
 
-def _inputs(dataset: Dataset, findings: Iterable[Finding]) -> list[_Shown]:
+def _inputs(dataset: Dataset, findings: Sequence[Finding]) -> list[_Shown]:
     """Each input that a finding names, and what it is compared with, once."""
     suspects = [one for finding in findings for one in finding.suspects]
     labels = {one.path: one.label for one in suspects}
     paths = dict.fromkeys(path for one in suspects for path in (one.path, one.other) if path)
+    shown_only = (path for finding in findings if not finding.suspects for path in (*finding.files, *finding.examples))
+    there = {*(one.path for one in dataset.examples), *(one.path for one in dataset.set_aside)}
+    paths.update(dict.fromkeys(path for path in shown_only if path in there))
     shown = {path: _Shown(path, labels.get(path, ""), None, "it is not there any more") for path in paths}
     for aside in dataset.set_aside:
         if aside.path in paths:

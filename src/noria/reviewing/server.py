@@ -43,7 +43,7 @@ class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     input: int = Field(ge=0)
-    decision: Literal["keep", "drop", "relabel", "same"]
+    decision: Literal["keep", "drop", "relabel", "same", "different"]
     label: str = Field("", max_length=1000)
     other: int | None = Field(None, ge=0)
     finding: str = Field("", max_length=100)
@@ -163,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
         except ValidationError as error:
             raise RequestError(explain(error, _Answer)) from None
         changed = self.review.answer(
-            answer.input, answer.decision, label=answer.label, other=answer.other, note=answer.finding
+            answer.input, answer.decision, label=answer.label, other=answer.other, finding=answer.finding
         )
         return "application/json", _json(changed)
 

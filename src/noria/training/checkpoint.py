@@ -20,6 +20,7 @@ from noria.contracts import Progress
 from noria.errors import NoriaError
 
 EVERY_SECONDS = 10.0
+LONGEST = 0.5  # seconds that saving may take before it is done more rarely: a twentieth of the time at most
 _FILE = "training.npz"
 
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -30,7 +31,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path | None, progress: Progress) -> None:
         self._folder, self._progress = folder, progress
-        self._saved = time.monotonic()
+        self._saved, self._wait = time.monotonic(), EVERY_SECONDS
 
     def load(self) -> dict[str, NDArray[np.generic]] | None:
         """Return what was saved last, or None."""
@@ -49,12 +50,13 @@ class Checkpoint:
     @property
     def due(self) -> bool:
         """Whether it is time to save again."""
-        return self._folder is not None and time.monotonic() - self._saved >= EVERY_SECONDS
+        return self._folder is not None and time.monotonic() - self._saved >= self._wait
 
     def save(self, arrays: Arrays) -> None:
         """Replace what is kept. On a full disk the training goes on, and says once that it could not be killed."""
         if self._folder is None:
             return
+        begun = time.monotonic()
         packed = io.BytesIO()
         np.savez(packed, allow_pickle=False, **arrays)
         try:
@@ -64,3 +66,4 @@ class Checkpoint:
             self._progress.note(f"a training that is killed would begin anew: {error}")
             self._folder = None
         self._saved = time.monotonic()
+        self._wait = EVERY_SECONDS * max(1.0, (self._saved - begun) / LONGEST)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from noria import models, plugins
 from noria.contracts import Progress
 from noria.evaluation.calibration import fit_temperature
+from noria.training.alarms import Alarms
+from noria.training.board import open_board
 from noria.training.checkpoint import Checkpoint
 from noria.training.clock import Clock
 from noria.training.feed import Examples, Feed
@@ -33,6 +36,17 @@ SCORED_AT_ONCE = 128
 LEFT, LEFT_SECONDS = 0.1, 10.0  # of the time that there is when the training begins: for scores, model and report
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A network before its first step, and what it learns from."""
+
+    feed: Feed
+    model: keras.Model
+    groups: Sequence[Group]
+    card: dict[str, Any]  # what the run says about the model
+    head: Trained | None = None  # the finished model that the network goes on from, which may be the best
+
+
 def open_feed(job: Job, *, clock: Clock, progress: Progress) -> Feed:
     """Return the dataset of a job as its model takes it.
 
@@ -47,35 +61,31 @@ def open_feed(job: Job, *, clock: Clock, progress: Progress) -> Feed:
 
 def train_network(
     job: Job,
-    feed: Feed,
-    model: keras.Model,
-    groups: Sequence[Group],
+    ready: Ready,
     *,
     clock: Clock,
     progress: Progress,
-    card: dict[str, Any],
-    first_counts: bool = False,
 ) -> Trained:
-    """Train a network whose last layer, "scores", gives probabilities; return its best epoch, calibrated.
-
-    Args:
-        card: what the run says about the model.
-        first_counts: whether the network as it is given may be the best.
-    """
-    devices = job.devices
+    """Train a network whose last layer, "scores", gives probabilities; return its best epoch, calibrated."""
+    feed, model, devices = ready.feed, ready.model, job.devices
+    names = [example.path for example in job.dataset.by_split("train")]
+    alarms = Alarms(job.dataset.labels, feed.train.examples.labels, job.training, progress)
+    board = open_board(job, feed.held_out["validation"], progress) if devices.chief else []
     with clock.stage("fit"):
         learning, own_groups = placed(
-            model, groups, devices, lambda: make_optimizer(job.training, steps=feed.train.steps)
+            model, ready.groups, devices, lambda: make_optimizer(job.training, steps=feed.train.steps)
         )
         history, best = fit(
             learning, own_groups, feed.train, feed.held_out["validation"], _plan(job),
             checkpoint=Checkpoint(job.unfinished, progress), progress=progress,
-            watches=[Lines(progress)] if devices.chief else [],
-            first_counts=first_counts, devices=devices,
+            watches=[Lines(progress), alarms, *board] if devices.chief else [],
+            first_counts=ready.head is not None, names=names, devices=devices,
         )  # fmt: skip
         if learning is not model:  # what is measured, saved and exported is the float32 model of one device
             model.set_weights(learning.get_weights())
         validation, test, temperature = _measured(model, feed, progress) if devices.chief else _nothing(model)
+        for each in board:
+            each.finish(model)
     divide_logits(model, temperature)
     return Trained(
         model=model,
@@ -85,11 +95,13 @@ def train_network(
         history=history,
         candidates=[],
         chosen={"epoch": best, "epochs_trained": len(history["val_loss"])},
-        card=card,
+        card=ready.card,
         features={"width": feed.width, "computed": len(job.dataset.examples), "from_cache": 0},
         seconds=clock.seconds,
         input_files=feed.input_files,
+        alarms=alarms.raised,
         contact_sheet=_contact_sheet(job, feed),
+        batch_size=feed.train.batch_size,
     )
 
 

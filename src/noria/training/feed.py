@@ -86,7 +86,7 @@ class Training:
         Args:
             take: which places of a batch are wanted, where that is not all of it.
         """
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.examples))
+        order = self._order(epoch)
 
         def made(step: int) -> Batch:
             places = order[step * self.batch_size : (step + 1) * self.batch_size]
@@ -99,6 +99,13 @@ class Training:
             return inputs[own], labels[own], weights[own]
 
         return ordered_map(made, range(start, self.steps), threads=default_threads(), ahead=AHEAD)
+
+    def places(self, epoch: int, step: int) -> Indices:
+        """Return which examples a batch is made of."""
+        return self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+
+    def _order(self, epoch: int) -> Indices:
+        return np.random.default_rng([self.seed, epoch]).permutation(len(self.examples))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from noria.errors import DataError, UnreadableInputError
 from noria.evaluation.calibration import apply_temperature
 from noria.evaluation.metrics import classification
 from noria.evaluation.report import ReportContent, write_report
+from noria.training import board
 from noria.training.continuing import compared
 from noria.training.job import Job, Trained
 from noria.training.reasons import find_reasons
@@ -51,6 +52,7 @@ def write_run(
     write_input_files(folder, trained.input_files)
     write_atomic(folder / "config.toml", config_toml)
     job.dataset.save(folder / "dataset")
+    board.take(folder, job)
     test = _scored(job.dataset, "test", apply_temperature(trained.test_scores, trained.temperature))
     write_atomic(folder / "predictions.csv", _predictions_csv(test))
     content = _report(job, trained, test, config, command, created, clock(), inputs)
@@ -76,6 +78,7 @@ def write_run(
         seconds=clock(),
         peak_memory_bytes=peak_memory(),
         versions=versions(),
+        alarms=tuple(trained.alarms),
         continued=dict(content.continued),
         checksums={**checksums(folder, MODEL), **(checksums(folder, INPUT) if trained.input_files else {})},
     )
@@ -140,6 +143,7 @@ def _report(
         temperature=trained.temperature,
         history=trained.history,
         candidates=trained.candidates,
+        alarms=trained.alarms,
         num_examples=dataset.counts(),
         class_counts={split: dict(Counter(one.label for one in dataset.by_split(split))) for split in SPLITS},
         set_aside=dataset.set_aside,

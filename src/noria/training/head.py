@@ -70,11 +70,11 @@ def fit_head(
     features, labels = train
     mean, deviation = features.mean(axis=0), features.std(axis=0) + FLOOR
     standard = (features - mean) / deviation
-    an_epoch = -(-len(labels) // settings.batch_size)
+    an_epoch = -(-len(labels) // settings.step_size)
     model = _candidates_model(features.shape[1], num_classes, settings, steps_an_epoch=an_epoch)
     keeper = BestCandidate((standard, labels), ((validation[0] - mean) / deviation, validation[1]), settings)
     model.fit(
-        _batches(standard, labels, example_weights(labels, num_classes, settings), settings.batch_size, seed),
+        _batches(standard, labels, example_weights(labels, num_classes, settings), settings.step_size, seed),
         steps_per_epoch=an_epoch,
         epochs=settings.epochs,
         shuffle=False,  # the batches are shuffled already

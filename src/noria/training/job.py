@@ -65,4 +65,6 @@ class Trained:
     features: dict[str, int]  # width, computed, from_cache
     seconds: dict[str, float]
     input_files: dict[str, bytes] = field(default_factory=dict)  # what the input learnt, by file name
+    alarms: list[dict[str, Any]] = field(default_factory=list)  # each kind, epoch, message, remedy
     contact_sheet: bytes | None = None  # JPEG of training pictures, as the network saw them
+    batch_size: int | None = None  # of a network's steps

@@ -28,7 +28,8 @@ from noria.training.feed import Examples, Training
 from noria.training.loss import Loss
 from noria.training.replicas import Replicas
 from noria.training.schedules import PLATEAU_FACTOR
-from noria.training.watch import Epoch, Watch
+from noria.training.trouble import where_no_number
+from noria.training.watch import Epoch, Start, Step, Watch
 
 if TYPE_CHECKING:
     import keras
@@ -71,6 +72,7 @@ class _State:
     loss: float = 0.0  # sum over the examples of this epoch
     right: float = 0.0
     norms: float = 0.0  # sum of the gradients', over the steps
+    squares: list[float] = field(default_factory=list)  # sum of the squared norms of each weight's gradient
     seen: int = 0
     rate: float = 0.0  # of the last step
     factor: float = 1.0  # of the learning rate, after plateaus
@@ -81,6 +83,7 @@ class _State:
     waited: int = 0  # epochs since
     finished: bool = False
     history: History = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)  # of the watches
 
 
 def fit(
@@ -95,13 +98,15 @@ def fit(
     watches: Sequence[Watch] = (),
     first_counts: bool = False,
     devices: Devices = ALONE,
+    names: Sequence[str] = (),
 ) -> tuple[History, int]:
     """Train the network, leave it with the weights of its best epoch; return the curves, and the best epoch's number.
 
     Args:
-        watches: are told of each epoch.
+        watches: are told of each step and epoch.
         first_counts: whether the network as it is given is the best so far, as epoch 0.
         devices: what the network lies on, and was placed on by `placed`.
+        names: of the examples to learn from, which an error can tell.
 
     Raises:
         ConfigError: the loss is no number any more.
@@ -113,11 +118,13 @@ def fit(
             progress.note(f"goes on with epoch {state.epoch + 1}, step {state.step + 1} of {train.steps}")
         elif first_counts:
             training.judge(state, validation, train.batch_size)
+        for watch in watches:
+            watch.begin(Start(network, state.epoch, state.epoch * train.steps + state.step, state.memory))
         begun = time.monotonic() - state.seconds
         with progress.track("training", plan.epochs * train.steps) as advance:
             advance(state.epoch * train.steps + state.step)
             while not state.finished:
-                _train_epoch(training, state, train, plan, begun, checkpoint, advance)
+                _train_epoch(training, state, train, plan, begun, checkpoint, advance, names)
                 training.end_epoch(state, validation, train.batch_size, plan, time.monotonic() - begun)
                 state = training.agreed(state)
                 checkpoint.save(training.arrays(state))
@@ -133,14 +140,17 @@ def _train_epoch(
     begun: float,
     checkpoint: Checkpoint,
     advance: Callable[[int], None],
+    names: Sequence[str],
 ) -> None:
     total = plan.epochs * train.steps
     for batch in train.batches(state.epoch, state.step, training.take):
         done = (state.epoch * train.steps + state.step) / total
         state.rate = plan.rate * state.factor * plan.schedule(max(done, state.seconds / plan.seconds))
-        loss = training.step(batch, state, train.size_of(state.step))
+        loss = training.step(batch, state, train)
         if not math.isfinite(loss):
-            raise ConfigError(_no_number(state, train.steps))
+            places = train.places(state.epoch, state.step - 1)
+            why = training.trouble(batch, [names[place] for place in places] if names else [])
+            raise ConfigError(_no_number(state, train.steps, why))
         state.seconds = training.elapsed(begun, plan)
         advance(1)
         if checkpoint.due:
@@ -166,6 +176,10 @@ class _Training:
         if self._replicas and devices.precision == "float16":
             self._variables["scale"] = [self._replicas.scale]
         self._best: list[Array] = []
+        self._paths: list[str] = []  # of the weights that the last step trained
+        self._gradients: Sequence[Any] = ()  # of the last step
+        self._squares: Sequence[float] = ()  # their squared norms
+        self._squares_before: Sequence[float] = ()
         self._steps: dict[tuple[int, int], Callable[..., Any]] = {}  # by number of groups, and rank of the labels
         self._scores = self._replicas.compiled_scores() if self._replicas else _compiled_scores(network)
         self.take = self._replicas.take if self._replicas else None  # what this process has of a batch
@@ -204,26 +218,46 @@ class _Training:
         team = self._devices.team
         return _State(**json.loads(team.tell(json.dumps(asdict(state)).encode()))) if team else state
 
-    def step(self, batch: tuple[Array, ...], state: _State, count: int) -> float:
-        """Make one step with what this process has of a batch of `count`, and return the sum of the losses."""
+    def step(self, batch: tuple[Array, ...], state: _State, train: Training) -> float:
+        """Make one step with what this process has of the next batch, and return the sum of the losses."""
+        count = train.size_of(state.step)
         active = [group for group in self._groups if group.after <= state.epoch]
         for group in active:
             group.optimizer.learning_rate.assign(state.rate * group.share)
         kind = len(active), batch[1].ndim
         if kind not in self._steps:
             self._steps[kind] = self._compiled(active)
-        loss, right, norm = (float(told) for told in self._steps[kind](batch, count))
+        self._gradients = ()  # or there would be two of each, meanwhile
+        *sums, squares, self._gradients = self._steps[kind](batch, count)
+        loss, right, norm = (float(told) for told in sums)
+        self._paths = self._trained(state.epoch) if len(squares) else []
+        self._squares_before, self._squares = self._squares, np.asarray(squares).tolist()
+        state.squares = [a + b for a, b in zip(state.squares or [0.0] * len(self._squares), self._squares, strict=True)]
         # Not finite with a finite loss: an overflow of float16, and its step had no gradients.
         state.norms += norm if math.isfinite(norm) or not self._replicas else 0.0
         state.loss, state.right = state.loss + loss, state.right + right
         state.step, state.seen = state.step + 1, state.seen + count
+        made = Step(
+            epoch=state.epoch + 1, number=state.epoch * train.steps + state.step, inputs=batch[0],
+            loss=loss / count, learning_rate=state.rate, gradient_norm=norm,
+        )  # fmt: skip
+        for watch in self._watches:
+            watch.step(made)
         return loss
 
     def _compiled(self, active: Sequence[Group]) -> Callable[..., Any]:
-        if self._replicas:
-            return self._replicas.compiled_step(active)
-        step = _compiled_step(self._network, active, self._loss)
+        if self._replicas:  # which tell nothing of each weight
+            on_each = self._replicas.compiled_step(active)
+            return lambda batch, count: (*on_each(batch, count), (), ())
+        step = compiled_step(self._network, active, self._loss)
         return lambda batch, _count: step(*batch)
+
+    def trouble(self, batch: tuple[Array, ...], names: Sequence[str]) -> str:
+        """Say where in the network, and with which examples, the last step's loss stopped being a number."""
+        if self._replicas:
+            return ""
+        before = dict(zip(self._paths, self._squares_before, strict=False))
+        return where_no_number(self._network, self._loss, batch, names, before)
 
     def end_epoch(self, state: _State, validation: Examples, batch_size: int, plan: Plan, seconds: float) -> None:
         """Measure what the weights' averages do, keep them if they are the best, and go to the next epoch."""
@@ -237,16 +271,23 @@ class _Training:
             "gradient_norm": state.norms / state.step,
             "learning_rate": state.rate,
         }
-        seen = state.seen
+        before = state.epoch
+        seen, steps, squares = state.seen, state.step, state.squares
+        trained = self._trained(before) if squares else []
         state.epoch, state.step, state.seen, state.waited = state.epoch + 1, 0, 0, state.waited + 1
         state.loss = state.right = state.norms = 0.0
+        state.squares = []
         measured, scores = self.judge(state, validation, batch_size)
         told |= measured
         for name, value in told.items():
             state.history.setdefault(name, []).append(value)
         ended = Epoch(
-            number=state.epoch, told=told, per_second=seen / max(seconds - state.before, 1e-9), best=not state.waited,
+            number=state.epoch, told=told, history=state.history, best=not state.waited,
+            per_second=seen / max(seconds - state.before, 1e-9),
             network=self._network, scores=scores, labels=validation.labels,
+            norms={one: math.sqrt(square / steps) for one, square in zip(trained, squares, strict=True)},
+            gradients=dict(zip(self._paths, map(_dense, self._gradients), strict=True)),
+            memory=state.memory,
         )  # fmt: skip
         state.before = seconds
         for watch in self._watches:
@@ -284,6 +325,10 @@ class _Training:
             scores[start : start + len(batch)] = self._scores(batch)
         return np.asarray(team.sum(scores), np.float32)
 
+    def _trained(self, epoch: int) -> list[str]:
+        """The paths of the weights that are trained in an epoch, 0 being the first."""
+        return [variable.path for group in self._groups if group.after <= epoch for variable in group.variables]
+
     def take_best(self) -> None:
         if self._best:
             self._network.set_weights(self._best)
@@ -320,9 +365,10 @@ def _log_loss(scores: Scores, labels: NDArray[np.int64]) -> float:
     return float(-np.log(np.maximum(of_truth, _TINY)).mean())
 
 
-def _compiled_step(network: keras.Model, groups: Sequence[Group], loss: Loss) -> Callable[..., Any]:
-    """Return a step of training: the sum of the losses, that of the right answers, and the norm of all gradients.
+def compiled_step(network: keras.Model, groups: Sequence[Group], loss: Loss) -> Callable[..., Any]:
+    """Return a step of training: sum of the losses, of the right answers, norm of all gradients; their squares; they.
 
+    A loss that is no number leaves the weights as good as they were, so that one can look for where that began.
     Not by XLA, which is several times slower than TensorFlow's own kernels on a CPU.
     """
     import tensorflow as tf
@@ -335,16 +381,41 @@ def _compiled_step(network: keras.Model, groups: Sequence[Group], loss: Loss) ->
             losses = loss(labels, scores) * weights
             mean = tf.reduce_mean(losses) + sum(network.losses)
         gradients = tape.gradient(mean, variables)
-        norm = tf.linalg.global_norm(gradients)
-        each = iter(gradients)
+        squares = tf.stack([2 * tf.nn.l2_loss(_values(one)) for one in gradients])
+        total = tf.reduce_sum(losses)
+        sound = tf.cast(tf.math.is_finite(total), tf.float32)
+        each = iter([_unless(one, sound) for one in gradients])
         for group in groups:
             group.optimizer.apply([next(each) for _ in group.variables], list(group.variables))
         truth = labels if labels.shape.rank == 1 else tf.argmax(labels, axis=-1)
         right = tf.equal(tf.argmax(scores, axis=-1), truth)
-        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32)), norm
+        norm = tf.sqrt(tf.reduce_sum(squares))
+        return total, tf.reduce_sum(tf.cast(right, tf.float32)), norm, squares, gradients
 
     compiled: Callable[..., Any] = tf.function(step, jit_compile=False, reduce_retracing=True)
     return compiled
+
+
+def _values(gradient: Any) -> Any:
+    """The numbers of a gradient: of a table of words, those of the rows that the batch has."""
+    import tensorflow as tf
+
+    return gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+
+
+def _unless(gradient: Any, sound: Any) -> Any:
+    """The gradient times 1, to the bit what it is, or nothing but zeros."""
+    import tensorflow as tf
+
+    values = tf.math.multiply_no_nan(_values(gradient), sound)
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
+    return values
+
+
+def _dense(gradient: Any) -> Array:
+    found: Array = _values(gradient).numpy()
+    return found
 
 
 def _compiled_scores(network: keras.Model) -> Callable[..., Any]:
@@ -364,8 +435,8 @@ def _as_taken(network: keras.Model, inputs: Any) -> Any:
     return tf.cast(inputs, network.input.dtype)
 
 
-def _no_number(state: _State, steps: int) -> str:
+def _no_number(state: _State, steps: int, where: str) -> str:
     return (
-        f"The loss is no number any more in epoch {state.epoch + 1}, step {state.step} of {steps}: with a learning "
-        f"rate of {state.rate:g} the weights leapt away. Try --set training.learning_rate={state.rate / 10:g}"
+        f"The loss is no number any more in epoch {state.epoch + 1}, step {state.step} of {steps}, with a learning "
+        f"rate of {state.rate:g}. {where + ' ' if where else ''}Try --set training.learning_rate={state.rate / 10:g}"
     )

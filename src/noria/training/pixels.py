@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from noria.contracts import Example, Progress
 from noria.data.features import unchanged_bytes
 from noria.ordered import default_threads, ordered_map
+from noria.training.memory import free_memory
 
 OF_MEMORY = 4  # a set takes at most this part of what is free
 OF_DISK = 2
@@ -77,7 +78,7 @@ def decoded(
     """
     lazy = Decoding(root, examples, read)
     size = len(examples) * int(np.prod(shape))
-    kind = _roomiest(size, scratch) if cache == "auto" else cache
+    kind = kept_in(cache, size, scratch)
     if kind == "none":
         progress.note(f"pictures are decoded in every epoch: all of them are {size / 2**30:.1f} GiB")
         return lazy
@@ -89,25 +90,14 @@ def decoded(
     return pixels
 
 
-def _roomiest(size: int, scratch: Path | None) -> str:
-    if size <= _free_memory() // OF_MEMORY:
+def kept_in(cache: str, size: int, scratch: Path | None) -> str:
+    """Return where so many bytes are kept: "memory", "disk" or "none"."""
+    if cache != "auto":
+        return cache
+    if size <= free_memory() // OF_MEMORY:
         return "memory"
     place = next(folder for folder in (scratch or Path(tempfile.gettempdir())).absolute().parents if folder.exists())
     return "disk" if size <= shutil.disk_usage(place).free // OF_DISK else "none"
-
-
-def _free_memory() -> int:
-    """Return the bytes that can be taken without anything being moved to disk; where nobody tells, 1 GiB."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        told = {name: value for name, _, value in (line.partition(":") for line in lines)}
-        return int(told["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    except (ValueError, OSError, AttributeError):
-        return 2**30
 
 
 def _room(shape: tuple[int, ...], scratch: Path | None, *, in_memory: bool) -> Array:

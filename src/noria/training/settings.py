@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,7 +32,9 @@ class TrainingSettings(BaseModel):
     )
     minutes: float = Field(0, ge=0, le=100_000, description="train a network for so long, and not longer; 0: no limit")
     epochs: int = Field(60, ge=1, le=10_000, description="at most this many; early stopping usually ends before")
-    batch_size: int = Field(128, ge=1, le=65_536, description="examples a step")
+    batch_size: Literal["auto"] | Annotated[int, Field(ge=1, le=65_536)] = Field(
+        128, description="examples a step; auto: of a network, as many as fit in memory, at least 20 steps an epoch"
+    )
     learning_rate: float = Field(1e-3, gt=0, le=1_000, description="at the highest point of the schedule")
     schedule: schedules.Name = Field(
         "constant", description="of a network's rate: constant, exponential, cosine, one_cycle or plateau"
@@ -53,9 +55,16 @@ class TrainingSettings(BaseModel):
     cache: Literal["auto", "memory", "disk", "none"] = Field(
         "auto", description="where decoded pictures are kept for the next epoch; auto: where there is room"
     )
+    tensorboard: bool = Field(True, description="write files for `noria tensorboard` while a network is trained")
+    profile: int = Field(0, ge=0, le=1_000, description="steps whose profile is written with them; 0: none")
     l2: tuple[float, ...] = Field(
         (), max_length=32, description="strengths, all tried: validation chooses; []: those that suit the strategy"
     )
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="balanced: each class weighs the same, however few its examples"
     )
+
+    @property
+    def step_size(self) -> int:
+        """Examples a step; 1 as long as the number is to be found."""
+        return 1 if self.batch_size == "auto" else self.batch_size

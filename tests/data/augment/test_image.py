@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import subprocess
 import sys
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as searched
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import ValidationError
 
 from noria.data.augment.image import AUTO_BUDGET, MOST_VIEWS, Settings, number_of_views, vary
@@ -236,3 +242,71 @@ def test_a_stated_number_of_views_is_kept() -> None:
 def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Settings(**wrong)
+
+
+# What follows is the recipe as it was first written, which cached features and killed trainings rely on.
+
+
+def first_recipe(array: Pixels, settings: Settings, key: str) -> Pixels:
+    """Pad by half the picture, move, mirror as numpy does, and look colours up one by one."""
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big"))
+    height, width = array.shape[:2]
+    angle = math.radians(rng.uniform(-settings.rotation_range, settings.rotation_range))
+    given = settings.zoom_range
+    zoom = rng.uniform(*(given if isinstance(given, tuple) else (1 - given, 1 + given)))
+    shift_x = rng.uniform(-settings.width_shift_range, settings.width_shift_range) * width
+    shift_y = rng.uniform(-settings.height_shift_range, settings.height_shift_range) * height
+    if not angle == shift_x == shift_y == zoom - 1 == 0:
+        pad_y, pad_x = height // 2, width // 2
+        mode: Any = {"nearest": "edge"}.get(settings.fill_mode, settings.fill_mode)
+        padded = np.pad(array, ((pad_y, pad_y), (pad_x, pad_x), (0, 0)), mode=mode)
+        cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
+        offset_x = width / 2 + pad_x - cos * (width / 2 + shift_x) - sin * (height / 2 + shift_y)
+        offset_y = height / 2 + pad_y + sin * (width / 2 + shift_x) - cos * (height / 2 + shift_y)
+        map_ = cos, sin, offset_x, -sin, cos, offset_y
+        image = Image.fromarray(padded)
+        array = np.asarray(
+            image.transform((width, height), Image.Transform.AFFINE, map_, resample=Image.Resampling.BILINEAR)
+        )
+    if settings.horizontal_flip and rng.random() < 0.5:
+        array = array[:, ::-1]
+    if settings.vertical_flip and rng.random() < 0.5:
+        array = array[::-1]
+    brightness, contrast = rng.uniform(*settings.brightness_range), rng.uniform(*settings.contrast_range)
+    if not brightness == contrast == 1:
+        mean = float(array.mean())
+        values = (np.arange(256, dtype=np.float32) - mean) * contrast + mean
+        array = np.clip(np.rint(values * brightness), 0, 255).astype(np.uint8)[array]
+    if most := settings.channel_shift_range:
+        shifts = np.rint(rng.uniform(-most, most, 3)).astype(np.int16)
+        array = np.clip(array.astype(np.int16) + shifts, 0, 255).astype(np.uint8)
+    return array
+
+
+sides = st.integers(1, 70)
+varied = st.builds(
+    Settings,
+    horizontal_flip=st.booleans(),
+    vertical_flip=st.booleans(),
+    rotation_range=st.sampled_from([0.0, 10.0, 45.0, 180.0]),
+    width_shift_range=st.sampled_from([0.0, 0.05, 0.5]),
+    height_shift_range=st.sampled_from([0.0, 0.05, 0.5]),
+    zoom_range=st.sampled_from([0.0, 0.1, 0.9, (0.1, 4.0)]),
+    brightness_range=st.sampled_from([(1.0, 1.0), (0.5, 1.5)]),
+    contrast_range=st.sampled_from([(1.0, 1.0), (0.0, 2.0)]),
+    channel_shift_range=st.sampled_from([0.0, 30.0]),
+    fill_mode=st.sampled_from(["reflect", "nearest", "constant", "wrap"]),
+)
+
+
+@searched(max_examples=400, deadline=None)
+@given(height=sides, width=sides, settings=varied, key=st.text(max_size=8))
+def test_a_key_gives_the_pixels_that_it_always_gave(height: int, width: int, settings: Settings, key: str) -> None:
+    array = np.random.default_rng(height * 100 + width).integers(0, 256, (height, width, 3), np.uint8)
+    np.testing.assert_array_equal(vary(array, settings, key), first_recipe(array, settings, key))
+
+
+def test_a_large_picture_keeps_its_pixels_too() -> None:
+    array = np.random.default_rng(0).integers(0, 256, (224, 260, 3), np.uint8)
+    for key in KEYS:
+        np.testing.assert_array_equal(vary(array, Settings(), key), first_recipe(array, Settings(), key))

@@ -135,7 +135,7 @@ def test_the_surest_suspect_comes_first_and_a_picture_that_a_person_keeps_is_not
     kept = suspects[0].path
     assert kept in planted
     file = tmp_path / "decisions.csv"
-    decisions.append(file, decisions.Decision("keep", kept))
+    decisions.append(file, decisions.Decision("keep", kept, finding="blurred"))
     folder = next(iter(flowers.values())).parents[1]
     told = check(folder, settings=Settings(), decisions=file).findings
     (open_ones,) = [one for one in told if one.kind == "blurred"]

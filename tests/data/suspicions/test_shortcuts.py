@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from noria.contracts import Finding
 from noria.data.check import check
@@ -80,6 +80,36 @@ def test_a_class_that_is_stored_in_another_way_is_named_with_what_gives_it_away(
     assert isinstance(low, list) and isinstance(value, list) and isinstance(high, list)
     assert 0.7 < low[0] <= value[0] <= high[0] <= 1
     assert f"({value[0]:.0%}, " in told[0].message
+
+
+def cut_out(image: Image.Image, path: Path, hue: int, seed: int) -> None:
+    """Put what is in the middle of a photo before a backdrop of a colour, with light and dark in it."""
+    shape = Image.new("L", image.size)
+    ImageDraw.Draw(shape).ellipse([side * share // 20 for share in (3, 17) for side in image.size], fill=255)
+    draw = np.random.default_rng(seed)
+    saturation, value = draw.integers(90, 200), draw.integers(90, 230)
+    backdrop = Image.new("HSV", image.size, (hue, int(saturation), int(value))).convert("RGB")
+    noise = Image.fromarray(draw.integers(0, 255, (8, 8, 3), dtype=np.uint8)).resize(
+        image.size, Image.Resampling.BICUBIC
+    )
+    backdrop = Image.blend(backdrop, noise, 0.15)
+    backdrop.paste(image, mask=shape)
+    backdrop.save(path, quality=90)
+
+
+@pytest.mark.parametrize("planted", [True, False])
+def test_a_class_that_stands_before_a_backdrop_of_its_own_is_named_and_one_before_any_is_not(
+    planted: bool, shared_data: Path, tmp_path: Path
+) -> None:
+    draw = np.random.default_rng(1)
+    for label in CLASSES:
+        (tmp_path / "flowers" / label).mkdir(parents=True)
+        for number, photo in enumerate(sorted((shared_data / "flowers" / label).glob("*.jpg"))[:EACH]):
+            hue = int(draw.integers(140, 170) if planted and label == "rose" else draw.integers(0, 256))
+            with Image.open(photo) as image:
+                cut_out(image, tmp_path / "flowers" / label / photo.name, hue, number)
+    told = [one for one in shortcuts(tmp_path / "flowers") if "but the background" in one.message]
+    assert [one.examples for one in told] == ([("rose",)] if planted else [])
 
 
 def test_classes_that_only_show_different_things_are_no_shortcut(shared_data: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from noria.contracts import Silent
 from noria.errors import ConfigError, DataError
 from noria.evaluation.calibration import apply_temperature
 from noria.inference.predictor import Input, Predictor
+from noria.jobs import make_job as make_job_of
 from noria.models import efficientnet_lite
 from noria.training import checkpoint as checkpoints
 from noria.training.clock import Clock
@@ -94,7 +95,7 @@ def make_job(dataset: Dataset) -> Callable[..., Job]:
     """A function: settings -> a job on the photos."""
 
     def make(folder: Path | None = None, **given: Any) -> Job:
-        job, _ = api._job(dataset, resolved(load_config(**{**SMALL, **given})), time.monotonic())
+        job, _ = make_job_of(dataset, resolved(load_config(**{**SMALL, **given})), time.monotonic())
         return replace(job, unfinished=folder)
 
     return make

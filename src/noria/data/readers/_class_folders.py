@@ -218,4 +218,5 @@ def _split_finding(splits: dict[str, Split]) -> tuple[Finding, ...]:
         return ()
     folders = tuple(sorted(splits, key=lambda folder: (SPLITS.index(splits[folder]), folder)))
     message = f"The split of the folders {', '.join(folders)} is kept."
-    return (Finding("given_split", "info", len(folders), folders, message),)
+    remedy = "To have it made anew, move the folders of the labels out of these; --set data.split=[3,1,1] says how."
+    return (Finding("given_split", "info", len(folders), folders, message, remedy),)

@@ -176,7 +176,8 @@ def finding(encoding: Encoding, examples: tuple[str, ...], *, said: bool = False
     """Return what a person should know of an encoding that `examples` (a file, or some of several) are in."""
     if not encoding.guessed:
         by = " as was said" if said else ""
-        return Finding("encoding", "info", len(examples), examples[:20], f"Read as {encoding.title}{by}.")
+        remedy = "--set data.encoding=NAME names another."
+        return Finding("encoding", "info", len(examples), examples[:20], f"Read as {encoding.title}{by}.", remedy)
     return Finding(
         "encoding",
         "warning",

@@ -34,7 +34,14 @@ def with_groups(root: Path, listing: Listing) -> Listing:
         f"{len(frames):,} pictures are frames of {count:,} {'video' if count == 1 else 'videos'} ({FRAMES}); "
         "all frames of one video stay on one side of the split."
     )
-    finding = Finding("video_frames", "info", len(frames), tuple(one.path for one in frames[:20]), message)
+    finding = Finding(
+        "video_frames",
+        "info",
+        len(frames),
+        tuple(one.path for one in frames[:20]),
+        message,
+        "--group RULE joins videos.",
+    )
     return replace(listing, candidates=tuple(candidates), findings=(*listing.findings, finding))
 
 

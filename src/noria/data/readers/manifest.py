@@ -278,9 +278,11 @@ def _findings(
     repeated = tuple(sorted(set(repeated) - {one.path for one in contradictions}))
     if repeated:
         message = f"{len(repeated)} files stand in the table more than once with the same label; each is used once."
-        found.append(Finding("repeated_rows", "info", len(repeated), repeated[:20], message))
+        remedy = "Delete the rows that are too many; they change nothing."
+        found.append(Finding("repeated_rows", "info", len(repeated), repeated[:20], message, remedy))
     if extra:
         names = tuple(map(shown, extra))
         message = f"The columns {', '.join(names[:20])} are not used."
-        found.append(Finding("ignored_columns", "info", len(names), names[:20], message))
+        remedy = "One of groups or of dates is followed with --group column:NAME or --set data.order=column:NAME."
+        found.append(Finding("ignored_columns", "info", len(names), names[:20], message, remedy))
     return tuple(found)

@@ -103,7 +103,7 @@ def _guesses(path: Path, table: Table, text: int, why: str, columns: Columns) ->
     if why:
         name = table.names[text]
         message = " ".join([f"Texts are in the column {name!r} ({why}).", *_how_read(table)])
-        yield Finding("columns_chosen", "info", 1, (name,), message)
+        yield Finding("columns_chosen", "info", 1, (name,), message, "Name another with --column NAME.")
     yield from _about_encoding(path, table, columns)
 
 
@@ -332,7 +332,9 @@ def _findings(path: Path, table: Table, chosen: Chosen, rows: _Rows, columns: Co
     ignored = tuple(name for number, name in enumerate(table.names) if number not in used)
     if ignored:
         names = ", ".join(map(repr, ignored[:_SHOWN]))
-        yield Finding("ignored_columns", "info", len(ignored), ignored[:_SHOWN], f"The columns {names} are not used.")
+        message = f"The columns {names} are not used."
+        remedy = "One of groups or of dates is followed with --group column:NAME or --set data.order=column:NAME."
+        yield Finding("ignored_columns", "info", len(ignored), ignored[:_SHOWN], message, remedy)
     yield from _about_empty_texts(rows)
     yield from _about_numbers(table.names[chosen.label], rows)
     yield from _about_equal_numbers(table.names[chosen.label], rows)
@@ -368,7 +370,7 @@ def _about_empty_texts(rows: _Rows) -> Iterator[Finding]:
         len(empty),
         tuple(one.path for one in empty[:_SHOWN]),
         f"{len(empty):,} of {total:,} rows ({len(empty) / total:.0%}) have no text, the first in lines {first}.",
-        "Look at them: is it the right column, and was the table written whole?",
+        "Look at them: is it the right column (--text NAME names another), and was the table written whole?",
     )
 
 
@@ -384,7 +386,7 @@ def _about_numbers(column: str, rows: _Rows) -> Iterator[Finding]:
             tuple(first[label] for label in fractions[:_SHOWN]),
             f"Labels ({column!r}) such as {fractions[0]} (line {line}) are numbers with fractions; each is taken as a "
             "class of its own, without any order.",
-            "If they are measurements, make classes of them (for example low and high).",
+            "If they are measurements, make classes of them (such as low and high), or name another: --label NAME.",
         )
 
 

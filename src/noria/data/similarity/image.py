@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,7 @@ def near_pairs(
     features: Callable[[], Vectors | None] = lambda: None,
     progress: Progress | None = None,
     used: dict[str, float] | None = None,
+    apart: Collection[tuple[int, int]] = frozenset(),
 ) -> list[Pair]:
     """Return verified pairs (first, second, likeness) of near duplicates, enough of them to connect each group.
 
@@ -51,6 +52,7 @@ def near_pairs(
         features: gives (n, D), or None where there is no network: then parts of pictures are not found.
         progress: is told of every pair that is compared, and of every picture that is sorted in.
         used: is given the thresholds, that of parts only where they were looked for.
+        apart: pairs (smaller, larger) that are different whatever they look like; others may still connect them.
     """
     used = {} if used is None else used
     if len(sketches) < 2:
@@ -60,7 +62,7 @@ def near_pairs(
     looks = Looks(grey)
     higher, among = _BACKGROUND * float(looks.by_nature(_CHANCE)), _among(len(grey))
     used["threshold"] = min(among * max(THRESHOLD, higher), _HIGHEST)
-    found = _same_frame(looks, used["threshold"], progress)
+    found = [pair for pair in _same_frame(looks, used["threshold"], progress) if pair[:2] not in apart]
     vectors = features()
     if vectors is not None:
         codes = _whitening.fit(vectors[spread_over(len(vectors), _SAMPLE)]).codes(vectors)
@@ -70,7 +72,8 @@ def near_pairs(
             pairs = near(index, codes, found)
             with progress.track("parts of pictures", len(pairs)) as advance:
                 likeness, ordered = _crops.likeness(grey, aspects, pairs, looks, least, advance)
-            found += _of_one_whole(_above(ordered, likeness, least), found, len(grey))
+            parts = [pair for pair in _above(ordered, likeness, least) if tuple(sorted(pair[:2])) not in apart]
+            found += _of_one_whole(parts, found, len(grey))
     return found
 
 

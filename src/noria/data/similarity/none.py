@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from noria.contracts import Progress
@@ -13,6 +13,7 @@ def near_pairs(
     features: Callable[[], Any] = lambda: None,
     progress: Progress | None = None,
     used: dict[str, float] | None = None,
+    apart: Collection[tuple[int, int]] = frozenset(),
 ) -> list[tuple[int, int, float]]:
     """Return no pair."""
     return []

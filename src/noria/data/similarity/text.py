@@ -10,7 +10,7 @@ All in numpy, linear in the texts' length; beyond the texts it keeps 300 bytes f
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,7 @@ def near_pairs(
     features: Callable[[], Any] = lambda: None,
     progress: Progress | None = None,
     used: dict[str, float] | None = None,
+    apart: Collection[tuple[int, int]] = frozenset(),
 ) -> list[tuple[int, int, float]]:
     """Return verified pairs of near duplicates with their overlap: enough to connect each group, not every pair of it.
 
@@ -55,6 +56,7 @@ def near_pairs(
         features: not asked for.
         progress: is told nothing: a hundred thousand texts take a few seconds.
         used: is given the threshold of long texts.
+        apart: pairs (smaller, larger) that are different however alike they are; others may still connect them.
     """
     signatures, filled = _signatures(texts)
     least = min(max(THRESHOLD, _by_nature(signatures, filled) + _ABOVE), STRICT)
@@ -68,12 +70,15 @@ def near_pairs(
         members, buckets = members[patient], buckets[patient]
         for _ in range(_LEADERS):
             leaders, members, buckets = _led(members, buckets)
-            apart = first_of_group[leaders] != first_of_group[members]
-            leaders, members, buckets = leaders[apart], members[apart], buckets[apart]
+            open_ones = first_of_group[leaders] != first_of_group[members]
+            leaders, members, buckets = leaders[open_ones], members[open_ones], buckets[open_ones]
             if not members.size:
                 break
             overlaps = _likely_overlaps(texts, signatures, leaders, members, least)
             near = overlaps > 0
+            if apart:
+                both = zip(leaders.tolist(), members.tolist(), strict=True)
+                near &= np.array([(min(pair), max(pair)) not in apart for pair in both], np.bool_)
             pairs = list(zip(leaders[near].tolist(), members[near].tolist(), strict=True))
             _unite(first_of_group, pairs)
             found += [(*pair, overlap) for pair, overlap in zip(pairs, overlaps[near].tolist(), strict=True)]

@@ -87,7 +87,10 @@ def _others(looked: Looked, names: Sequence[str], counts: Counter[str]) -> list[
     message = (
         f"{len(places):,} of {len(names):,} texts seem to be in another language or script than most, {main} ({parts})."
     )
-    remedy = "Few texts of a language are hardly learnt. Do they belong here, and is their encoding right?"
+    remedy = (
+        "Few texts of a language are hardly learnt: drop what does not belong here (noria check DATA --page), add "
+        "texts, or name the encoding (--set data.encoding=NAME)."
+    )
     paths = tuple(one.path for one in suspects[:_SHOWN])
     return [Finding("other_language", "warning", len(places), paths, message, remedy, suspects)]
 
@@ -105,16 +108,22 @@ def _mix(looked: Looked, names: Sequence[str], counts: Counter[str]) -> list[Fin
     told = sum(max(of.values()) for of in labels.values()) / total
     without = max(sum(labels.values(), Counter[str]()).values()) / total
     shares = ", ".join(f"{name} {count / counts.total():.0%}" for name, count in large.items())
+    firsts: dict[str, list[str]] = {name: [] for name in large}
+    for example, name in zip(looked.examples, names, strict=True):
+        if len(firsts.get(name, range(_SHOWN))) < _SHOWN // len(large):
+            firsts[name].append(example.path)
+    files = tuple(path for some in firsts.values() for path in some)
     message = f"The texts are in {len(large)} languages or scripts: {shares}."
     if told - without < _TELLS:
-        return [Finding("languages", "info", len(large), tuple(large), message)]
+        remedy = "One model learns them all. Split the table by language to train one for each."
+        return [Finding("languages", "info", len(large), tuple(large), message, remedy, files=files)]
     most = ", ".join(f"{name}: {of.most_common(1)[0][0]}" for name, of in labels.items())
     message += (
         f" The language alone tells the label of {told:.0%} ({most}), where the most frequent label is right for "
         f"{without:.0%}: a model can learn the language in place of what is meant."
     )
     remedy = "Bring texts of each label in each language, or train a model for each language."
-    return [Finding("language_tells_label", "warning", len(large), tuple(large), message, remedy)]
+    return [Finding("language_tells_label", "warning", len(large), tuple(large), message, remedy, files=files)]
 
 
 def _language(data: bytes) -> str:

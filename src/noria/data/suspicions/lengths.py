@@ -21,6 +21,7 @@ _LEAST_SPREAD = 0.35  # of the logarithm: a deviation is taken for a factor of 1
 _SHORT = 3  # words; a longer text can say something
 _TIMES = 10  # the median
 _SHOWN = 20
+_REMEDY = "Cut off, or several in one cell? Look at them: noria check DATA --page."
 
 
 def suspicions(looked: Looked) -> list[Finding]:
@@ -55,9 +56,7 @@ def _about_extremes(examples: Sequence[Example], words: np.ndarray) -> Iterator[
             f"words and signs, where {usual:,} are usual."
         )
         paths = tuple(one.path for one in suspects[:_SHOWN])
-        yield Finding(
-            kind, "info", len(found), paths, message, "Cut off, or several in one cell? Look at them.", suspects
-        )
+        yield Finding(kind, "info", len(found), paths, message, _REMEDY, suspects)
 
 
 def _about_cut(examples: Sequence[Example], words: np.ndarray, looked: Looked) -> Iterator[Finding]:

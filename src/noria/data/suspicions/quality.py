@@ -77,7 +77,7 @@ _MEASURED = ("brightness", "contrast", "sharpness")
 _LOOK = "Look at them (noria check DATA --page): keep what a model will meet in use, drop what nobody could name."
 _DROP = "Drop them (noria check DATA --page): a model can only learn noise from them."
 _SHAPED = "A model sees them squeezed. Crop them, or try --set input.fit=pad."
-_SIZED = "Small ones are blurred when they are enlarged. Get them as large as the others, or drop them."
+_SIZED = "Small ones are blurred when they are enlarged. Get them as large, or drop them (noria check DATA --page)."
 
 
 def _scores(fault: _Fault, labels: Sequence[str]) -> _Values:

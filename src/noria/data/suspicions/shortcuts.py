@@ -1,7 +1,8 @@
 """Pictures -> the classes that can be told without looking at what the pictures show: a model would do just that.
 
-A naive Bayes classifier, cross-validated, is given nothing but how the files are: format, size, camera, bytes, or the
-outermost rim. A class that it tells from all others far better than a coin does is a finding.
+A naive Bayes classifier, cross-validated, is given nothing but how the files are: format, size, camera, bytes, the
+outermost rim, or the colour of the background. A class that it tells from all others far better than a coin does is a
+finding.
 """
 
 from __future__ import annotations
@@ -142,6 +143,11 @@ def _traits(examples: Sequence[Example], sketches: Sequence[bytes]) -> Iterator[
     detail = np.log(shown[1] * shown[2] + 0.1)
     left = np.log(weight) - _fitted(np.log(weight), [np.log(width * height), detail, detail**2])
     yield _Trait("bytes of the file, given its size and detail", [_ranges(left)], _CLEARER, _all_ranges(shown))
+    around, middle = (
+        [np.array(one) for one in zip(*(each["taken"][where] for each in facts), strict=True)]
+        for where in ("around", "middle")
+    )
+    yield _Trait("background (the colours around what is shown)", _all_ranges(around), _CLEARER, _all_ranges(middle))
     if sketches:
         grey = open_sketches(sketches)[0].astype(np.float32)
         inner = grey[:, _INNER:-_INNER, _INNER:-_INNER]

@@ -176,7 +176,10 @@ def _finding(looked: Looked, leak: _Leak, places: Sequence[int]) -> Finding:
         f"{leak.share:.1%} of the texts of {leak.label!r} {how} {leak.mark!r}{shape}, and {leak.others:.2%} of the "
         "others: it tells the label without the text being understood."
     )
-    remedy = "Take it out of the texts, unless it will be there when the model is asked."
+    remedy = (
+        "Take it out of the texts, unless it will be there when the model is asked. Look at some: noria check DATA "
+        "--page."
+    )
     suspects = tuple(
         Suspect(looked.examples[place].path, leak.label, round(leak.score, 4)) for place in places[:_SUSPECTS]
     )

@@ -41,14 +41,20 @@ const suspect = () => suspects()[at[finding]];
 const judged = () => (swapped && suspect().other !== null ? suspect().other : suspect().input);
 const compared = () => (swapped && suspect().other !== null ? suspect().input : suspect().other);
 
+// The words about an input that answer a kind of finding: about the input itself, or about it beside this other one.
+const said = (number, kind, other) =>
+  (state.answers[number]?.answers ?? []).filter(
+    (one) => [kind, "all"].includes(one.kind) && [null, other].includes(one.other));
+
 // Whether nothing is left to be said: of copies with two labels, one word about either is enough.
-function settled(one) {
-  const mine = state.answers[one.input];
-  const others = one.other === null ? null : state.answers[one.other];
-  if (others?.decision === "drop" || mine?.decision === "drop") return true;
-  if (one.contradiction) return [mine, others].some((answer) => answer && answer.decision !== "same");
-  return Boolean(mine || others?.same.includes(one.input));
+function settled(one, kind) {
+  if ([one.input, one.other].some((number) => state.answers[number]?.decision === "drop")) return true;
+  if (said(one.input, kind, one.other).length) return true;
+  if (one.other === null) return false;
+  return said(one.other, kind, one.input).some((word) => one.contradiction || word.other !== null || word.word === "relabel");
 }
+
+const done = (one) => one.suspects.filter((suspect) => settled(suspect, one.kind));
 
 const status = (text, kind = "") => {
   find("status").textContent = text;
@@ -63,7 +69,7 @@ function translate() {
   for (const one of document.querySelectorAll("[data-title]")) one.title = one.ariaLabel = say(one.dataset.title);
   find("findings").ariaLabel = say("findings");
   find("language").textContent = language ? "English" : "中文";
-  const said = [["J → ↓, P ← ↑", "move"], ["K", "keep"], ["D", "drop"], ["R", "relabel"], ["S", "same"], ["O", "swap"],
+  const said = [["J → ↓, P ← ↑", "move"], ["K", "keep"], ["D", "drop"], ["R", "relabel"], ["S", "same"], ["N", "different"], ["O", "swap"],
     ["Enter", "accept"], ["U", "undo"], ["Tab, Shift Tab", "tab"], ["L", "language"]];
   find("list").replaceChildren(...said.flatMap(([key, name]) => [make("dt", key), make("dd", say(`key_${name}`))]));
   if (state) show();
@@ -78,7 +84,9 @@ function show() {
   find("where").hidden = find("actions").hidden = !shown;
   if (!shown) {
     const examples = one ? make("p", one.examples.join("\n"), "examples") : "";
-    find("pair").replaceChildren(make("p", one ? say("nothing") : "", "note"), examples);
+    const samples = make("div", "", "samples");
+    samples.append(...(one?.files ?? []).map(sample));
+    find("pair").replaceChildren(make("p", one ? say("nothing") : "", "note"), examples, samples);
     return;
   }
   find("position").textContent = say("position", at[finding] + 1, suspects().length);
@@ -86,7 +94,7 @@ function show() {
   find("clue").textContent = clue.filter(Boolean).join(" · ");
   find("accept").textContent = shown.suggested && !swapped ? shown.suggested : say("accept");
   document.querySelector("[data-act=accept]").disabled = !shown.suggested || swapped;
-  for (const name of ["same", "swap"]) document.querySelector(`[data-act=${name}]`).disabled = shown.other === null;
+  for (const name of ["same", "different", "swap"]) document.querySelector(`[data-act=${name}]`).disabled = shown.other === null;
   find("pair").replaceChildren(figure(judged(), "judged"), ...(compared() === null ? [] : [figure(compared(), "compared")]));
   prefetch();
 }
@@ -95,23 +103,23 @@ function showFindings() {
   const marks = { error: "✕", warning: "!", info: "i" };
   const rows = state.findings.map((one, place) => {
     const row = make("button", "", one.severity);
-    const done = one.suspects.filter(settled).length;
+    const count = done(one).length;
     row.type = "button";
     row.tabIndex = -1;
     row.append(make("span", marks[one.severity], "mark"), make("span", title(one.kind), "kind"));
-    row.append(make("span", one.suspects.length ? `${done} / ${one.suspects.length}` : "", "number"));
-    if (one.suspects.length && done === one.suspects.length) row.classList.add("done");
+    row.append(make("span", one.suspects.length ? `${count} / ${one.suspects.length}` : "", "number"));
+    if (one.suspects.length && count === one.suspects.length) row.classList.add("done");
     if (place === finding) row.ariaCurrent = "true";
     row.addEventListener("click", () => choose(place));
     return row;
   });
   find("findings").replaceChildren(...rows);
   rows[finding]?.scrollIntoView({ block: "nearest", inline: "nearest" });
-  const every = state.findings.flatMap((one) => one.suspects);
-  const done = every.filter(settled).length;
-  find("bar").max = Math.max(every.length, 1);
-  find("bar").value = done;
-  find("count").textContent = say("count", done, every.length);
+  const every = state.findings.flatMap((one) => one.suspects).length;
+  const answered = state.findings.flatMap(done).length;
+  find("bar").max = Math.max(every, 1);
+  find("bar").value = answered;
+  find("count").textContent = say("count", answered, every);
 }
 
 function figure(number, role) {
@@ -124,6 +132,15 @@ function figure(number, role) {
   caption.append(make("strong", input.label || say("unlabelled"), "label"), ...badges(number));
   caption.append(make("span", input.path, "path"), make("span", about(input), "note"));
   box.append(make("span", say(role), "role"), view, caption);
+  return box;
+}
+
+// One of the inputs that a finding is about, which is not to be judged by itself.
+function sample(number) {
+  const box = make("figure", "", "sample");
+  const view = make("div", "", "view");
+  view.append(picture(number, state.inputs[number], view));
+  box.append(view, make("figcaption", state.inputs[number].path));
   return box;
 }
 
@@ -150,8 +167,12 @@ function words(number) {
 function badges(number) {
   const answer = state.answers[number];
   if (!answer) return [];
-  const names = { keep: "kept", drop: "dropped", relabel: "relabelled", same: "joined" };
-  return [make("span", say(names[answer.decision], answer.label), `badge ${answer.decision}`)];
+  const names = { keep: "kept", drop: "dropped", relabel: "relabelled", same: "joined", different: "parted" };
+  const { input, other } = suspect();
+  const here = said(number, state.findings[finding].kind, number === input ? other : input);
+  // What was kept for another finding says nothing of this one.
+  const word = ["drop", "relabel"].includes(answer.decision) ? answer.decision : here.at(-1)?.word;
+  return word ? [make("span", say(names[word], answer.label), `badge ${word}`)] : [];
 }
 
 function about(input) {
@@ -185,9 +206,10 @@ function go(steps) {
 
 // To the next one that is open: after this one, else before it.
 function advance() {
-  const open = suspects().map((one, place) => (settled(one) ? -1 : place)).filter((place) => place >= 0);
+  const { kind } = state.findings[finding];
+  const open = suspects().map((one, place) => (settled(one, kind) ? -1 : place)).filter((place) => place >= 0);
   const next = open.find((place) => place > at[finding]) ?? open[0];
-  const all = state.findings.every((one) => one.suspects.every(settled));
+  const all = state.findings.every((one) => done(one).length === one.suspects.length);
   if (next !== undefined) at[finding] = next;
   status(all ? say("everything") : next === undefined ? say("finished") : "");
   swapped = false;
@@ -202,7 +224,7 @@ function take(told) {
 async function answer(decision, label = "") {
   if (!suspect()) return;
   const other = compared();
-  if (decision === "same" && other === null) return status(say("alone"));
+  if (["same", "different"].includes(decision) && other === null) return status(say("alone"));
   take(await post("answer", { input: judged(), decision, label, other, finding: state.findings[finding].kind }));
   advance();
 }
@@ -290,6 +312,7 @@ const acts = {
   drop: () => answer("drop"),
   relabel: openLabels,
   same: () => answer("same"),
+  different: () => answer("different"),
   accept: () => (suspect()?.suggested && !swapped ? answer("relabel", suspect().suggested) : status(say("unsuggested"))),
   swap: () => (suspect()?.other === null ? status(say("alone")) : ((swapped = !swapped), show())),
   undo,
@@ -299,7 +322,7 @@ const acts = {
   language: () => ((language = 1 - language), translate()),
 };
 
-const keys = { k: "keep", d: "drop", r: "relabel", s: "same", o: "swap", u: "undo", j: "next", p: "previous", l: "language", enter: "accept",
+const keys = { k: "keep", d: "drop", r: "relabel", s: "same", n: "different", o: "swap", u: "undo", j: "next", p: "previous", l: "language", enter: "accept",
   arrowdown: "next", arrowright: "next", arrowup: "previous", arrowleft: "previous", "?": "help" };
 
 function queue(act) {
@@ -342,8 +365,8 @@ async function start() {
   }
   document.title = `${state.name} · Noria`;
   find("name").textContent = state.name;
-  at = state.findings.map((one) => Math.max(one.suspects.findIndex((other) => !settled(other)), 0));
-  finding = Math.max(state.findings.findIndex((one) => one.suspects.some((other) => !settled(other))), 0);
+  at = state.findings.map(({ kind, suspects }) => Math.max(suspects.findIndex((one) => !settled(one, kind)), 0));
+  finding = Math.max(state.findings.findIndex((one) => done(one).length < one.suspects.length), 0);
   translate();
 }
 

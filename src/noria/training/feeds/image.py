@@ -49,7 +49,7 @@ def feed(job: Job, *, clock: Clock, progress: Progress) -> Feed:
     return Feed(
         train=Training(
             Examples(train.inputs, train.labels, weights),
-            job.training.batch_size,
+            job.training.step_size,
             job.seed,
             _varied(job, examples),
             mixes=job.mix is not None,

@@ -26,7 +26,7 @@ def feed(job: Job, *, clock: Clock, progress: Progress) -> Feed:
     labels = encoded.labels
     weights = example_weights(labels["train"], len(job.dataset.labels), job.training)
     return Feed(
-        train=Training(Examples(rows["train"], labels["train"], weights), job.training.batch_size, job.seed),
+        train=Training(Examples(rows["train"], labels["train"], weights), job.training.step_size, job.seed),
         held_out={
             split: Examples(rows[split], labels[split], np.ones(len(labels[split]), np.float32))
             for split in ("validation", "test")

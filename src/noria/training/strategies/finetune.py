@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from noria.artifacts.run import Run
 from noria.artifacts.store import Store
 from noria.contracts import Progress
 from noria.quiet import load_tensorflow
 from noria.training import continuing
+from noria.training.batch_size import with_batch_size
 from noria.training.clock import Clock
-from noria.training.descent import open_feed, train_network
+from noria.training.descent import Ready, open_feed, train_network
 from noria.training.job import Job, Trained
 from noria.training.network import Group
 from noria.training.optimizers import make_optimizer
@@ -48,44 +48,43 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         WeightsError: the backbone's weights cannot be had.
         DataError: a picture changed while training.
     """
-    if job.start:
-        return _tuned(job, *_of_run(job, job.start), progress)
-    own = TrainingSettings(l2=job.training.l2, class_weights=job.training.class_weights)
-    head = frozen.train(replace(job, training=own, mix=None), store=store, progress=progress)
-    tuned = _tuned(job, head.model, head.card, progress, first_counts=True)
+    clock = Clock()
+    ready = prepare(job, store=store, clock=clock, progress=progress)
+    head, tuned = ready.head, train_network(job, ready, clock=clock, progress=progress)
+    if head is None:
+        return tuned
     if tuned.chosen["epoch"] == 0:
         progress.note("no epoch answers better than the head on the frozen backbone, which is kept")
-    clock = Clock(dict(head.seconds))
-    clock.add(tuned.seconds)
-    return replace(
-        tuned,
-        candidates=head.candidates,
-        chosen={**head.chosen, **tuned.chosen},
-        features=head.features,
-        seconds=clock.seconds,
-    )
+    return replace(tuned, candidates=head.candidates, chosen={**head.chosen, **tuned.chosen}, features=head.features)
 
 
-def _of_run(job: Job, run: Run) -> tuple[keras.Model, dict[str, Any]]:
-    """Return the network of a run with a head for the labels of the job, and its card."""
-    load_tensorflow()
-    model = continuing.network(run, job.dataset.labels, seed=job.seed)
-    return model, {**run.manifest.model, "parameters": int(model.count_params()), "source": f"the run {run.path}"}
-
-
-def _tuned(
-    job: Job, model: keras.Model, card: dict[str, Any], progress: Progress, *, first_counts: bool = False
-) -> Trained:
+def prepare(job: Job, *, store: Store, clock: Clock, progress: Progress) -> Ready:
+    """Return the network with its head before the first step; raises as `train` does."""
+    head: Trained | None = None
+    if job.start:
+        load_tensorflow()
+        model = continuing.network(job.start, job.dataset.labels, seed=job.seed)
+        own = {"parameters": int(model.count_params()), "source": f"the run {job.start.path}"}
+        card = {**job.start.manifest.model, **own}
+    else:
+        settings = TrainingSettings(l2=job.training.l2, class_weights=job.training.class_weights)
+        head = frozen.train(replace(job, training=settings, mix=None), store=store, progress=progress)
+        clock.add(head.seconds)
+        model, card = head.model, head.card
     import keras
 
-    clock = Clock()
     keras.utils.set_random_seed(job.seed)
     feed = open_feed(job, clock=clock, progress=progress)
-    groups = [
-        Group(variables, make_optimizer(job.training, steps=feed.train.steps), share=GENTLER**number, after=number)
-        for number, variables in enumerate(_let_go(model))
-    ]
-    return train_network(job, feed, model, groups, clock=clock, progress=progress, card=card, first_counts=first_counts)
+    parts = _let_go(model)
+
+    def groups(steps: int) -> list[Group]:
+        return [
+            Group(variables, make_optimizer(job.training, steps=steps), share=GENTLER**number, after=number)
+            for number, variables in enumerate(parts)
+        ]
+
+    feed = with_batch_size(job, feed, model, groups, progress)
+    return Ready(feed, model, groups(feed.train.steps), card, head)
 
 
 def _let_go(model: keras.Model) -> list[Sequence[keras.Variable]]:

@@ -5,7 +5,9 @@ What comes out is one ordinary Keras model, backbone and head together, that ans
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from noria.data.features import Extractor, Wanted, compute_features
 from noria.errors import ConfigError
 from noria.evaluation.calibration import fit_temperature
 from noria.inference.runtimes import litert
+from noria.ordered import default_threads
 from noria.quiet import tensorflow_beside
 from noria.training.clock import Clock
 from noria.training.engine_file import Engine, converted_engine, feature_space, written_engine
@@ -83,6 +86,25 @@ def _contact_sheet(job: Job) -> bytes | None:
         return None
     some = job.dataset.by_split("train")[:SHOWN]
     return contact_sheet([job.vary(job.read(job.dataset.read(one)), f"{one.sha256}:1") for one in some])
+
+
+def open_device(job: Job) -> Callable[[NDArray[np.uint8]], None]:
+    """Return what computes the features of a batch of pictures, in as many threads as there are processors."""
+    with tensorflow_beside(lambda: _backbone(job)) as keras_side:
+        engine = _engine(job, keras_side)
+    local = threading.local()
+
+    def features(picture: NDArray[np.uint8]) -> None:
+        if not hasattr(local, "session"):
+            local.session = litert.open_session(engine.path)
+        local.session.run([picture])
+
+    pool = ThreadPoolExecutor(default_threads())
+
+    def run(pictures: NDArray[np.uint8]) -> None:
+        list(pool.map(features, pictures))
+
+    return run
 
 
 def _backbone(job: Job) -> keras.Model:

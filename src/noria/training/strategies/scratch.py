@@ -10,8 +10,9 @@ from noria.artifacts.store import Store
 from noria.contracts import Progress
 from noria.quiet import load_tensorflow
 from noria.training import continuing
+from noria.training.batch_size import with_batch_size
 from noria.training.clock import Clock
-from noria.training.descent import open_feed, train_network
+from noria.training.descent import Ready, open_feed, train_network
 from noria.training.describe import describe
 from noria.training.job import Job, Trained
 from noria.training.network import Group
@@ -32,6 +33,12 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
         DataError: an example changed while training.
     """
     clock = Clock()
+    ready = prepare(job, store=store, clock=clock, progress=progress)
+    return train_network(job, ready, clock=clock, progress=progress)
+
+
+def prepare(job: Job, *, store: Store, clock: Clock, progress: Progress) -> Ready:
+    """Return the network of one job before its first step; raises as `train` does."""
     feed = open_feed(job, clock=clock, progress=progress)
     with clock.stage("load"):
         load_tensorflow()
@@ -44,9 +51,12 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
     else:
         model = _network(job, feed.shapes)
         own = {"source": "the training data alone", "licence": "none needed"}
-    group = Group(model.trainable_variables, make_optimizer(job.training, steps=feed.train.steps))
-    card = {**describe(job.model.name, model), **own}
-    return train_network(job, feed, model, [group], clock=clock, progress=progress, card=card)
+
+    def groups(steps: int) -> list[Group]:
+        return [Group(model.trainable_variables, make_optimizer(job.training, steps=steps))]
+
+    feed = with_batch_size(job, feed, model, groups, progress)
+    return Ready(feed, model, groups(feed.train.steps), card={**describe(job.model.name, model), **own})
 
 
 def _network(job: Job, shapes: Mapping[str, int]) -> keras.Model:

@@ -23,15 +23,15 @@ def addresses(count: int) -> list[str]:
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
 def test_all_begin_once_the_last_has_come(order: tuple[int, ...]) -> None:
-    places, begun = addresses(3), []
+    places, begun, last = addresses(3), [], 0.0
     with ThreadPoolExecutor(3) as pool:
         for rank in order:
+            last = time.monotonic()
             done = pool.submit(gather, places, rank, wait=30)
             done.add_done_callback(lambda _done: begun.append(time.monotonic()))
             if rank != order[-1]:
                 time.sleep(0.4)
                 assert not begun
-        last = time.monotonic()
     assert len(begun) == 3
     assert all(moment >= last for moment in begun)
     with socket.create_server(("127.0.0.1", int(places[0].rpartition(":")[2]))):

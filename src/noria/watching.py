@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import threading
 import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -41,6 +43,8 @@ def tensorboard(
     A training that is under way goes by the name that its run will have: start `noria train photos/`, and in another
     terminal `noria tensorboard runs/photos`. The page follows it, and stays when it has finished.
     """
+    # Its own switch for working without TensorFlow, which it would otherwise import, for seconds and with many lines.
+    sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
     try:
         with native_output_hidden():
             from tensorboard import program

@@ -24,9 +24,10 @@ EXPLODED = 1_000.0  # norm of a gradient, which is about 1 in a training that le
 GROWN = 100.0  # times what it was in an earlier epoch, and at least so large
 WORSE_AT_FIRST, LARGE_AT_FIRST = 3.0, 5.0  # times the loss of guessing, and at least so large: in epoch 1
 WORSE_LATER, FALLING = 1.1, 0.95  # times the loss of guessing; times that of the epoch before, which is on its way
-STILL = 0.02  # share of the loss, within `PATIENCE` epochs
+STILL = 0.01  # share of the loss, within `PATIENCE` epochs
 DIVERGED = 1.5  # times the lowest validation loss, while the loss of training falls
 FEW = 3  # validation examples of a label, below which it may never be answered by chance
+RARE = 0.5  # times the share that each label would have if all were alike
 NAMED = 3
 
 _KEPT = "alarms"
@@ -53,7 +54,8 @@ class Alarms:
         """`truth` (n,) are the labels of the training examples, as indices."""
         self._labels, self._training, self._progress = labels, training, progress
         self._examples = len(truth)
-        self._commonest = float(np.bincount(truth, minlength=len(labels)).max() / len(truth))
+        self._shares = np.bincount(truth, minlength=len(labels)) / len(truth)
+        self._commonest = float(self._shares.max())
         self._guess = math.log(len(labels))
         self._memory: dict[str, Any] = {}
 
@@ -162,12 +164,18 @@ class Alarms:
         never = [int(place) for place in silent if counted[place] >= PATIENCE]
         if never:
             examples = sum(int(there[place]) for place in never)
-            balanced = self._training.class_weights == "balanced"
+            rare = self._shares[never].max() < RARE / len(self._labels)
+            if not rare:
+                remedy = "It is not rare in training: try a lower learning rate, or look at its examples."
+            elif self._training.class_weights == "balanced":
+                remedy = "Give more examples of it."
+            else:
+                remedy = "Try --set training.class_weights=balanced"
             yield Alarm(
                 "label_never_answered", epoch.number,
                 f"For {PATIENCE} epochs no validation example has been answered with "
                 f"{_listed([self._labels[place] for place in never])}, though {examples} have it.",
-                "Give more examples of it." if balanced else "Try --set training.class_weights=balanced",
+                remedy,
             )  # fmt: skip
 
 

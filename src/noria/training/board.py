@@ -119,9 +119,9 @@ class Board:
 
     def _step(self, step: Step) -> None:
         events = self._events["steps"]
-        events.scalar("loss", step.loss, step.number)
-        events.scalar("learning_rate", step.learning_rate, step.number)
-        events.scalar("gradient_norm", step.gradient_norm, step.number)
+        events.scalar("loss_by_step", step.loss, step.number)
+        events.scalar("learning_rate_by_step", step.learning_rate, step.number)
+        events.scalar("gradient_norm_by_step", step.gradient_norm, step.number)
         events.flush()
 
     def _training(self, epoch: Epoch) -> None:
@@ -137,13 +137,13 @@ class Board:
         for layer, norm in by_layer(sizes).items():
             events.scalar(f"weight_norm_by_layer/{layer}", norm, number)
         for kind, arrays in (("weights", weights), ("gradients", epoch.gradients)):
-            for path, values in arrays.items():
+            for path, values in arrays.items() if _kept(number, 2) else ():
                 events.histogram(f"{kind}/{path}", _sampled(values), number)
-        if self._batch is not None and len(self._batch):
+        if self._batch is not None and len(self._batch) and _kept(number, 1):
             events.picture("learnt_from", *sheets.contact_sheet(self._batch), number)
         for alarm in epoch.memory.get("alarms", ()):
             if alarm["epoch"] == number:
-                events.text(f"alarms/{alarm['kind']}", f"{alarm['message']} {alarm['remedy']}", number)
+                events.text(f"alarms/{alarm['kind']}", f"{alarm['message']}\n\n`{alarm['remedy']}`", number)
         events.flush()
 
     def _validated(self, epoch: Epoch) -> None:
@@ -153,7 +153,8 @@ class Board:
         events.scalar("accuracy", told["val_accuracy"], number)
         counts = np.zeros((len(self._labels), len(self._labels)), np.int64)
         np.add.at(counts, (epoch.labels, epoch.scores.argmax(axis=1)), 1)
-        events.picture("confusion", *sheets.confusion(counts, self._labels), number)
+        if _kept(number, 2):
+            events.picture("confusion", *sheets.confusion(counts, self._labels), number)
         events.flush()
 
     def _profile(self, step: int) -> None:
@@ -182,6 +183,11 @@ class Board:
         except (OSError, NoriaError, tf.errors.OpError) as error:
             self._broken = True
             self._progress.note(f"nothing more is written for TensorBoard: {error}")
+
+
+def _kept(epoch: int, digits: int) -> bool:
+    """Every epoch at first, then ever fewer: those of so many digits, with zeros after them. Else disks would fill."""
+    return epoch % int(10 ** max(0, len(str(epoch)) - digits)) == 0
 
 
 def _sampled(values: Array) -> NDArray[np.generic]:

@@ -35,16 +35,16 @@ def where_no_number(
         # In a backward pass the gradients of the last layers come first.
         broken = [path for path, square in before.items() if not np.isfinite(square)]
         if broken:
-            return f"In the step before, the gradient of {broken[-1]} was none. {_batch(names)}"
-        return f"The weights {spoilt[0]} are none already. {_batch(names)}"
+            return f"In the step before, the gradient of {broken[-1]} was no number any more. {_batch(names)}"
+        return f"The weights {spoilt[0]} are no numbers any more. {_batch(names)}"
     for layer, output in _outputs(network, inputs):
         bad = np.asarray(~np.isfinite(output.reshape(len(output), -1)).all(axis=1))
         if bad.any():
-            return f"The layer {layer} is the first that puts out none. {_examples(bad, names)}"
+            return f"The layer {layer} is the first whose output is no number. {_examples(bad, names)}"
     losses = np.asarray(loss(_tensor(labels), network(_tensor(inputs, network), training=True))) * weights
     bad = np.asarray(~np.isfinite(losses))
     if bad.any():
-        return f"All layers put out numbers; the loss, with its weights, is none. {_examples(bad, names)}"
+        return f"All layers put out numbers, but the loss, with its weights, is none. {_examples(bad, names)}"
     return _batch(names)
 
 

@@ -211,7 +211,7 @@ def test_a_loss_that_is_no_number_is_told_with_layer_and_photo(feed: Feed, photo
             network, [group], feed.train, feed.held_out["validation"], plan,
             checkpoint=Checkpoint(None, Silent()), progress=Silent(), names=names,
         )  # fmt: skip
-    assert "The layer powers is the first that puts out none." in str(raised.value)
+    assert "The layer powers is the first whose output is no number." in str(raised.value)
     assert f"It happens with {brightest}, 1 of the 6 in the batch: look there first." in str(raised.value)
     assert all(np.isfinite(weight).all() for weight in network.get_weights()), "what answered can still be looked at"
 

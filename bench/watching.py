@@ -21,6 +21,7 @@ from _harness import Kept, cores, flowers, parser, publish, table, write_manifes
 from noria import api
 from noria.config import load_config, resolved
 from noria.contracts import Silent
+from noria.jobs import make_job
 from noria.training import board as boards
 from noria.training.alarms import Alarms
 from noria.training.board import Board
@@ -64,7 +65,7 @@ def _measured(name: str, limit: int | None) -> dict[str, Any]:
             model__name=name, training__epochs=EPOCHS, training__patience=EPOCHS, data__wrong_labels=False
         )
         dataset = api.check(write_manifest(place / "flowers.csv", flowers(limit)), config=config)
-        job, _ = api._job(dataset, resolved(config), time.monotonic())
+        job, _ = make_job(dataset, resolved(config), time.monotonic())
         scratch.train(replace(job, unfinished=place / "unfinished"), store=None, progress=Silent())  # type: ignore[arg-type]
         written = sum(file.stat().st_size for file in (place / "unfinished" / boards.BOARD).rglob("*"))
     # The first epoch makes the graphs.

@@ -20,6 +20,7 @@ from noria.artifacts.store import Store
 from noria.config import load_config, resolved
 from noria.contracts import Silent
 from noria.errors import ConfigError
+from noria.jobs import make_job
 from noria.training import checkpoint as checkpoints
 from noria.training.alarms import Alarms
 from noria.training.checkpoint import Checkpoint
@@ -74,7 +75,7 @@ def photo_job(photos: Path) -> Callable[..., Job]:
 
     def make(**given: Any) -> Job:
         settings = {"model__name": "convnet", "input__height": SIDE, "input__width": SIDE, "training__batch_size": 8}
-        job, _ = api._job(dataset, resolved(load_config(**{**settings, **given})), time.monotonic())
+        job, _ = make_job(dataset, resolved(load_config(**{**settings, **given})), time.monotonic())
         return replace(job, unfinished=None)
 
     return make

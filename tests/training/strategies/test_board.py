@@ -24,6 +24,7 @@ from noria import api
 from noria.artifacts.store import Store
 from noria.config import load_config, resolved
 from noria.contracts import Silent
+from noria.jobs import make_job
 from noria.training import board as boards
 from noria.training import checkpoint as checkpoints
 from noria.training.board import SHOWN
@@ -82,7 +83,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def job(photos: Path) -> Job:
     dataset = api.check(photos, config=load_config(data__wrong_labels=False))
-    made, _ = api._job(dataset, resolved(load_config(**SETTINGS)), time.monotonic())
+    made, _ = make_job(dataset, resolved(load_config(**SETTINGS)), time.monotonic())
     assert -(-len(dataset.by_split("train")) // 8) == STEPS
     return replace(made, unfinished=None)
 

@@ -136,3 +136,16 @@ def _wait_for_a_newer_state(cache: Path, workers: list[subprocess.Popen[str]]) -
     while states() == before and time.monotonic() < until and all(worker.poll() is None for worker in workers):
         time.sleep(0.02)
     assert states() != before, [worker.communicate() for worker in workers]
+
+
+def test_who_waits_for_the_others_can_be_stopped(photos: Path, tmp_path: Path) -> None:
+    chief, other = started(photos, tmp_path / "run")
+    chief.kill()
+    chief.wait()
+    assert other.stderr is not None
+    assert "worker 2 of 2: waits for the others" in other.stderr.readline()
+    time.sleep(1)
+    other.send_signal(signal.SIGINT)
+    _, said = other.communicate(timeout=WAIT)
+    assert other.returncode == 130, said
+    assert "Traceback" not in said

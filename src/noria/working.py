@@ -57,9 +57,9 @@ def train(
     if several:
         progress.note(f"{cluster}: waits for the others")
     devices = find_devices(training.precision, cluster if several else None)
+    progress.note(devices.found)
     with peers_watched(cluster, GO_ON):
         if not devices.chief:
-            progress.note(devices.found)
             _train_along(Path(data), resolved(given), start, devices)
             return None
         return _lead(devices, data, out, config=config, progress=progress, command=command)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from noria.errors import ConfigError, NoriaError
 from noria.quiet import load_tensorflow, native_output_hidden
+from noria.training.meeting import gather
 
 EXAMPLE = (
     'TF_CONFIG=\'{"cluster": {"worker": ["host-a:4000", "host-b:4000"]}, "task": {"type": "worker", "index": 0}}\', '
@@ -133,6 +134,7 @@ class Team:
         load_tensorflow()
         import tensorflow as tf
 
+        gather(cluster.addresses, cluster.rank)
         self.cluster = cluster
         self._met = False
         spec = tf.train.ClusterSpec({"worker": list(cluster.addresses)})

@@ -216,7 +216,10 @@ class _Training:
     def agreed(self, state: _State) -> _State:
         """Return the state; in a team the chief's, as other processors may round in another way."""
         team = self._devices.team
-        return _State(**json.loads(team.tell(json.dumps(asdict(state)).encode()))) if team else state
+        if team is None:
+            return state
+        told = team.tell(json.dumps(asdict(state)).encode())
+        return state if team.cluster.chief else _State(**json.loads(told))  # watches hold on to the chief's
 
     def step(self, batch: tuple[Array, ...], state: _State, train: Training) -> float:
         """Make one step with what this process has of the next batch, and return the sum of the losses."""

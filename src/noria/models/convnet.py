@@ -62,7 +62,8 @@ def build_network(name: str, *, image_size: int, num_classes: int, options: Opti
             width = FILTERS[min(number, len(FILTERS) - 1)]
             seen = layers.Conv2D(width, 3, padding="same", use_bias=not chosen.batch_norm)(seen)
             if chosen.batch_norm:
-                seen = layers.BatchNormalization()(seen)
+                # Not Keras' 0.99, which lags behind where an epoch has few steps.
+                seen = layers.BatchNormalization(momentum=0.9)(seen)
             seen = layers.ReLU()(seen)
         if side > 1:
             seen, side = layers.MaxPooling2D()(seen), side // 2

@@ -123,7 +123,7 @@ def _opened(
     step = compiled_step(ready.model, ready.groups, Loss(job.training.label_smoothing, job.training.focal_gamma))
     for group in ready.groups:
         group.optimizer.build(list(group.variables))
-    return ready.feed.train, lambda batch: [float(told) for told in step(*batch)], ready.feed.input_files
+    return ready.feed.train, lambda batch: float(step(*batch)[0]), ready.feed.input_files
 
 
 def _decode(

@@ -54,3 +54,17 @@ def test_what_is_not_left_open_stays(given: dict[str, Any], dataset: Dataset) ->
     config = load_config(**given)
     assert choosing.by_time(config, dataset, progress) == config
     assert not progress.notes
+
+
+def test_settings_that_do_nothing_in_a_strategy_are_told() -> None:
+    progress = Notes()
+    given = load_config(training__optimizer="sgd", training__epochs=5, training__momentum=0.5, training__warmup=0.0)
+    choosing.tell_unused(given, "frozen", progress)
+    [note] = progress.notes
+    assert note.startswith("training.optimizer, training.momentum do nothing in the strategy frozen")
+    assert "finetune, scratch" in note
+    choosing.tell_unused(given, "finetune", progress)
+    choosing.tell_unused(load_config(training__minutes=3, training__l2=[0.1]), "frozen", progress)
+    assert len(progress.notes) == 1
+    choosing.tell_unused(load_config(training__l2=[0.1], training__optimizer="sgd"), "scratch", progress)
+    assert progress.notes[1:] == ["training.l2 does nothing in the strategy scratch"]

@@ -107,6 +107,7 @@ def train(
     if start:
         dataset = continuing.with_labels_of(dataset, start, progress)
     config = resolved(choosing.by_time(given, dataset, progress))
+    choosing.tell_unused(given, config.training.strategy, progress)
     found = devices or devices_for(config.training, progress, told=found)
     place = places.place(out, dataset, config)
     if isinstance(place, Run):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from noria import models
+from noria import models, plugins
 from noria.artifacts.dataset import Dataset
 from noria.artifacts.run import Run, open_run
-from noria.config import Config, parse
+from noria.config import STRATEGIES, Config, parse
 from noria.contracts import Progress
 from noria.errors import ConfigError
 from noria.ordered import default_threads
 
 TRAINABLE = ("finetune", "scratch")
+ALWAYS = {"strategy", "minutes"}  # settings that are heeded whatever the strategy is
 # Pictures of 224 pixels a second that EfficientNet-Lite0 is trained on: measured on one processor, estimated for a GPU.
 PER_PROCESSOR, PER_GPU = 12.0, 400.0
 SIDE = 224
@@ -36,6 +37,24 @@ def by_time(config: Config, dataset: Dataset, progress: Progress) -> Config:
         reason = f"there are fewer than {FEWEST_EXAMPLES} training pictures of a label"
     progress.note(f"strategy {strategy}: {reason}")
     return config.model_copy(update={"training": training.model_copy(update={"strategy": strategy})})
+
+
+def tell_unused(given: Config, strategy: str, progress: Progress) -> None:
+    """Tell which settings of the training were set and do nothing in this strategy."""
+    used = getattr(plugins.load(STRATEGIES, strategy), "USES", None)
+    if used is None:
+        return
+    training = given.training
+    idle = [
+        f"training.{name}"
+        for name, field in type(training).model_fields.items()
+        if name in training.model_fields_set - used - ALWAYS and getattr(training, name) != field.default
+    ]
+    if idle:
+        verb = "does" if len(idle) == 1 else "do"
+        by_steps = [one for one in plugins.names(STRATEGIES) if hasattr(plugins.load(STRATEGIES, one), "prepare")]
+        others = "" if strategy in by_steps else f"; for networks that are trained by steps ({', '.join(by_steps)})"
+        progress.note(f"{', '.join(idle)} {verb} nothing in the strategy {strategy}{others}")
 
 
 def of_run(config: Config) -> tuple[Config, Run | None]:

@@ -5,6 +5,8 @@ before the first step, for those who measure steps. `frozen` offers `open_device
 
 It may offer `DEFAULTS`: the `[training]` settings that suit it, where neither the user nor the model's card has others.
 
+It offers `USES`, the names of the `[training]` settings that do something in it, where that is not all of them.
+
 It offers `ON_DEVICES = True` where it trains a network on whatever device there is, and on several.
 
 A member does not import Keras with itself, but in `train`: what needs no Keras can be done while TensorFlow is loaded.

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 ENGINES = "engines"  # the folder in the cache
 Features = dict[tuple[str, int], NDArray[np.float32]]
+USES = frozenset({"epochs", "batch_size", "learning_rate", "patience", "l2", "class_weights"})
 
 
 def train(job: Job, *, store: Store, progress: Progress) -> Trained:

@@ -33,6 +33,7 @@ STRENGTHS = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
 MOST_WEIGHTS = 16_000_000  # n-grams times labels; the search takes some 20 vectors of that length
 
 Array = NDArray[np.float32]
+USES = frozenset({"l2", "class_weights"})
 
 
 def train(job: Job, *, store: Store, progress: Progress) -> Trained:

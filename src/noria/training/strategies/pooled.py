@@ -28,6 +28,7 @@ STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # of L2 on standardised featur
 SAMPLE = 1_000  # training texts that tell how far mean vectors deviate
 
 Array = NDArray[np.float32]
+USES = frozenset({"epochs", "batch_size", "learning_rate", "patience", "l2", "class_weights"})
 
 
 def train(job: Job, *, store: Store, progress: Progress) -> Trained:

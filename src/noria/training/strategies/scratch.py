@@ -17,10 +17,12 @@ from noria.training.describe import describe
 from noria.training.job import Job, Trained
 from noria.training.network import Group
 from noria.training.optimizers import make_optimizer
+from noria.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     import keras
 
+USES = frozenset(TrainingSettings.model_fields) - {"l2"}
 ON_DEVICES = True  # of every kind, and several of them
 DROPOUT = 0.2  # before the scores of a backbone
 

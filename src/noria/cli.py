@@ -71,8 +71,12 @@ class Verbs(TyperGroup):
         except NoriaError as error:
             _fail(str(error), error.exit_code)
         except KeyboardInterrupt:
-            again = " Start the same command again to go on." if ctx.invoked_subcommand == "train" else ""
-            _fail(f"Stopped.{again}", 130)
+            _fail_stopped(ctx)
+        except ImportError as error:
+            # A native library that was being loaded when Ctrl-C came says that it could not be.
+            if not isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+                raise
+            _fail_stopped(ctx)
         except _UsageError as error:
             # Typer explains how to use the verb, on standard error; a script that asked for JSON gets that, too.
             if "--json" in sys.argv and not written():
@@ -111,6 +115,11 @@ def _fail(message: str, exit_code: int) -> NoReturn:
     head = ("", "") if exit_code == 130 else ("Error: ", "bold red")
     stderr_console().print(Text.assemble(head, visible(message, lines=True)))
     sys.exit(exit_code)
+
+
+def _fail_stopped(ctx: Any) -> NoReturn:
+    again = " Start the same command again to go on." if ctx.invoked_subcommand == "train" else ""
+    _fail(f"Stopped.{again}", 130)
 
 
 def _version(value: bool) -> None:

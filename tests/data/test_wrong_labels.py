@@ -99,7 +99,7 @@ def test_wrong_labels_of_texts_are_found_and_answered_by_decisions(
     assert all(one.suggested == other[one.label] for one in scored.values())
     decision = tmp_path / "hotels.csv.decisions.csv"
     first = found.suspects[0]
-    decision.write_text(f"path,decision\n{first.path},keep\n", encoding="utf-8")
+    decision.write_text(f"path,decision,finding\n{first.path},keep,wrong_labels\n", encoding="utf-8")
     (again,) = (one for one in noria.check(table).findings if one.kind == "wrong_labels")
     assert first.path not in {one.path for one in again.suspects}
 

@@ -221,7 +221,7 @@ def test_minutes_end_a_training_that_is_a_finished_one(make_job: Callable[..., J
     job = make_job(training__minutes=0.1, training__epochs=10_000)
     trained = scratch.train(job, store=store, progress=Silent())
     assert 1 <= trained.chosen["epochs_trained"] < 10_000
-    assert trained.history["learning_rate"][-1] < 0.01, "the schedule is over when the time is"
+    assert trained.history["learning_rate"][-1] < 0.02, "the rate falls with the time that is left"
     assert np.isfinite(trained.test_scores).all()
 
 

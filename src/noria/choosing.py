@@ -14,8 +14,8 @@ from noria.ordered import default_threads
 
 TRAINABLE = ("finetune", "scratch")
 ALWAYS = {"strategy", "minutes"}  # settings that are heeded whatever the strategy is
-# Pictures of 224 pixels a second that EfficientNet-Lite0 is trained on: measured on one processor, estimated for a GPU.
-PER_PROCESSOR, PER_GPU = 12.0, 400.0
+# Pictures of 224 pixels a second that EfficientNet-Lite0 is trained on: 50 were on two processors; a GPU is a guess.
+PER_PROCESSOR, PER_GPU = 25.0, 400.0
 SIDE = 224
 FEWEST_EPOCHS = 3  # of fine-tuning: with fewer, the lower layers are hardly let go
 FEWEST_EXAMPLES = 20  # of each label: with fewer, fine-tuning learns them by heart
@@ -32,7 +32,10 @@ def by_time(config: Config, dataset: Dataset, progress: Progress) -> Config:
     epochs = training.minutes * 60 * speed * (SIDE / settings["height"]) ** 2 / max(1, counts["train"])
     enough = counts["train"] / len(dataset.labels) >= FEWEST_EXAMPLES
     strategy = "finetune" if epochs >= FEWEST_EPOCHS and enough else "frozen"
-    reason = f"{training.minutes:g} minutes are about {epochs:.1f} epochs of {counts['train']:,} pictures here"
+    reason = (
+        f"{training.minutes:g} minutes are about {epochs:.1f} epochs of {counts['train']:,} pictures here, and "
+        f"fine-tuning needs {FEWEST_EPOCHS}"
+    )
     if not enough:
         reason = f"there are fewer than {FEWEST_EXAMPLES} training pictures of a label"
     progress.note(f"strategy {strategy}: {reason}")

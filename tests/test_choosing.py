@@ -6,18 +6,10 @@ from typing import Any
 
 import pytest
 
+from listening import Notes
 from noria import api, choosing
 from noria.artifacts.dataset import Dataset
 from noria.config import load_config
-from noria.contracts import Silent
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 @pytest.fixture(scope="module")

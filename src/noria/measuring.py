@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ from noria.standard_output import say
 from noria.tables import new_table
 
 if TYPE_CHECKING:
+    from noria.config import Config
     from noria.training.input_speed import InputSpeed
 
 _PARTS = {
@@ -50,18 +52,8 @@ def bench_input(
 ) -> None:
     """Say how many inputs a second a training decodes, varies and learns from, and which of them is the bottleneck."""
     from noria import api
-    from noria.config import load_config
 
-    loaded = load_config(
-        config,
-        settings or (),
-        data=data,
-        seed=seed,
-        training__strategy=strategy,
-        model__name=model,
-        data__text=text,
-        data__label=label,
-    )
+    loaded = _loaded(data, text, label, strategy, model, seed, settings, config)
     told = api.bench_input(data, config=loaded, seconds=seconds, progress=progress(quiet))
     table = new_table("", "a second", "")
     for name, meaning in _PARTS.items():
@@ -88,19 +80,9 @@ def find_rate(
 ) -> None:
     """Find a learning rate for a network: it rises from step to step until the loss leaps away; write the plot."""
     from noria import api
-    from noria.config import load_config
     from noria.tuning import with_rate
 
-    loaded = load_config(
-        config,
-        settings or (),
-        data=data,
-        seed=seed,
-        training__strategy=strategy,
-        model__name=model,
-        data__text=text,
-        data__label=label,
-    )
+    loaded = _loaded(data, text, label, strategy, model, seed, settings, config)
     options = {"--text": text, "--label": label, "--strategy": strategy, "--model": model, "--seed": seed}
     words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
     words += ["--config", str(config)] if config else []
@@ -115,6 +97,31 @@ def find_rate(
         f"Learning rate: {told.suggested:g} (the loss is lowest at {told.lowest:.2g}{leapt}).",
         f"Plot:    {page}",
         f"Next:    {with_rate(command, told.suggested)}",
+    )
+
+
+def _loaded(
+    data: Path,
+    text: str | None,
+    label: str | None,
+    strategy: str | None,
+    model: str | None,
+    seed: int | None,
+    settings: Sequence[str] | None,
+    config: Path | None,
+) -> Config:
+    """Return the config of the training that is measured."""
+    from noria.config import load_config
+
+    return load_config(
+        config,
+        settings or (),
+        data=data,
+        seed=seed,
+        training__strategy=strategy,
+        model__name=model,
+        data__text=text,
+        data__label=label,
     )
 
 

@@ -6,7 +6,7 @@ import itertools
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
@@ -25,7 +25,7 @@ def default_threads() -> int:
 
 def ordered_map(
     function: Callable[[Work], Result], source: Iterable[Work], *, threads: int, ahead: int = AHEAD
-) -> Generator[Result]:
+) -> Iterator[Result]:
     """Yield `function(work)` for each piece of work, in order.
 
     Decoders, engines and numpy let go of Python's lock, so threads are enough. When the caller stops, by an error or

@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 
 import noria
+from listening import Notes
 from noria.artifacts.dataset import Dataset
 from noria.config import load_config, resolved
-from noria.contracts import Silent
 from noria.inputs import image
 from noria.training import batch_size, memory
 from noria.training.batch_size import most, with_batch_size
@@ -24,14 +24,6 @@ from noria.training.network import Group
 from noria.training.settings import ModelSettings, TrainingSettings
 
 COUNT = 2_000
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 @keras.saving.register_keras_serializable()

@@ -14,11 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 import noria
+from listening import Notes
 from noria import api
 from noria.artifacts.run import Run
 from noria.cli import app
 from noria.config import load_config
-from noria.contracts import Silent
 from noria.errors import ArtifactError, ConfigError
 from noria.training import continuing
 
@@ -30,14 +30,6 @@ SMALL = {
     "training__epochs": 2,
     "data__wrong_labels": False,
 }
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def folder(photos: Path, place: Path, labels: Sequence[str]) -> Path:

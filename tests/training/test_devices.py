@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import noria
+from listening import Notes
 from noria.config import load_config
 from noria.contracts import Silent
 from noria.errors import ConfigError
@@ -56,14 +57,6 @@ SETTINGS: dict[str, Any] = {
     "training__weight_decay": 1e-3,
     "training__class_weights": "balanced",
 }
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def history(run: Path) -> dict[str, list[float]]:

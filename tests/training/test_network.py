@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -18,6 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 import noria
+from listening import Killed, Killing
 from noria.contracts import Silent
 from noria.errors import ConfigError
 from noria.training import checkpoint as checkpoints
@@ -32,31 +32,6 @@ STEPS = -(-TEXTS // BATCH)
 KILLED_AFTER = (1, STEPS - 1, STEPS, 5)  # steps: within an epoch, at its end, right after it
 
 Fitted = tuple[dict[str, list[float]], list[NDArray[np.generic]]]
-
-
-class Killed(BaseException):
-    """What nothing catches."""
-
-
-class Killing(Silent):
-    """A progress that ends the process, as it were, after so many steps."""
-
-    def __init__(self, after: int = -1) -> None:
-        self.after, self.notes = after, [""]
-
-    @contextmanager
-    def track(self, label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:  # type: ignore[override]
-        done: list[int] = []
-
-        def advance(_count: int) -> None:
-            done.append(1)
-            if len(done) - 1 == self.after:  # the first is what had been done before
-                raise Killed
-
-        yield advance
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 @pytest.fixture(scope="module")

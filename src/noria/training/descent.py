@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,8 +55,7 @@ def open_feed(job: Job, *, clock: Clock, progress: Progress) -> Feed:
         ConfigError: the model takes other inputs than the job's settings make.
         DataError: an example changed while training.
     """
-    module = plugins.load(FEEDS, models.card(job.model.name).input)
-    feed: Feed = module.feed(job, clock=clock, progress=progress)
+    feed: Feed = _member(job).feed(job, clock=clock, progress=progress)
     return feed
 
 
@@ -100,20 +100,19 @@ def train_network(
         seconds=clock.seconds,
         input_files=feed.input_files,
         alarms=alarms.raised,
-        contact_sheet=_contact_sheet(job, feed),
+        contact_sheet=_contact_sheet(job, feed) if devices.chief else None,
         batch_size=feed.train.batch_size,
     )
 
 
 def _contact_sheet(job: Job, feed: Feed) -> bytes | None:
     """Show the very tensors of the first step, where the input can be shown."""
-    module = plugins.load(FEEDS, models.card(job.model.name).input)
-    if not hasattr(module, "contact_sheet"):
-        return None
-    batches = feed.train.batches(0)
-    sheet: bytes = module.contact_sheet(next(batches)[0])
-    batches.close()
-    return sheet
+    draw: Callable[[Any], bytes] | None = getattr(_member(job), "contact_sheet", None)
+    return draw(feed.train.batch(0, 0)[0]) if draw else None
+
+
+def _member(job: Job) -> ModuleType:
+    return plugins.load(FEEDS, models.card(job.model.name).input)
 
 
 def divide_logits(model: keras.Model, temperature: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -80,7 +80,12 @@ class Training:
         """Return how many examples a batch has; the last one may have fewer."""
         return min(self.batch_size, len(self.examples) - step * self.batch_size)
 
-    def batches(self, epoch: int, start: int = 0, take: Take | None = None) -> Generator[Batch]:
+    def batch(self, epoch: int, step: int) -> Batch:
+        """Return one batch of an epoch, as the network gets it."""
+        places = self.places(epoch, step)
+        return self.vary(self.examples.batch(places), places, (epoch, step))
+
+    def batches(self, epoch: int, start: int = 0, take: Take | None = None) -> Iterator[Batch]:
         """Yield the batches of an epoch from `start` on, the whole set in an order of its own.
 
         Args:

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 Encoded = tuple[bytes, tuple[int, int]]  # a PNG or JPEG; its width and height
 
 TILE = 128  # pixels of a picture on a contact sheet
+COLUMNS, SHOWN, SHOWN_SIDE = 8, 24, 96  # of an overview: pictures in a row and in all, pixels
 CELL, MARGIN = 34, 110  # pixels in a confusion matrix
 WITH_NUMBERS = 30  # labels; of more, cells are smaller and have no numbers
 MOST = 800  # pixels of a matrix of many labels
@@ -26,12 +27,17 @@ def contact_sheet(pictures: NDArray[Any]) -> Encoded:
     scale = TILE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     method = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
-    rows = math.ceil(len(pictures) / columns)
-    sheet = Image.new("RGB", (columns * (size[0] + 2), rows * (size[1] + 2)), "white")
-    for place, pixels in enumerate(pictures):
-        tile = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8)).resize(size, method)
-        sheet.paste(tile, (place % columns * (size[0] + 2) + 1, place // columns * (size[1] + 2) + 1))
-    return _encoded(sheet, "PNG" if scale > 1 else "JPEG")
+    tiles = [Image.fromarray(one).resize(size, method) for one in _levels(pictures)]
+    return _encoded(_laid_out(tiles, columns, size, gap=2, rim=1), "PNG" if scale > 1 else "JPEG")
+
+
+def overview(pictures: Sequence[NDArray[Any]] | NDArray[Any]) -> bytes:
+    """Return a JPEG of the first of some pictures (n, height, width, 3), 0 to 255, small and side by side."""
+    tiles = [Image.fromarray(one) for one in _levels(pictures[:SHOWN])]
+    side = min(SHOWN_SIDE, max(tiles[0].size))
+    for tile in tiles:
+        tile.thumbnail((side, side))
+    return _encoded(_laid_out(tiles, COLUMNS, (side, side), gap=2), "JPEG")[0]
 
 
 def confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> Encoded:
@@ -67,11 +73,24 @@ def confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> Encoded:
 def sprite(pictures: Sequence[NDArray[Any]], side: int) -> bytes:
     """Lay out thumbnails as TensorBoard's projector cuts them: a square of squares, row by row."""
     columns = math.ceil(math.sqrt(len(pictures)))
-    sheet = Image.new("RGB", (columns * side, columns * side), "white")
-    for place, pixels in enumerate(pictures):
-        thumbnail = Image.fromarray(pixels).resize((side, side), Image.Resampling.BOX)
-        sheet.paste(thumbnail, (place % columns * side, place // columns * side))
-    return _encoded(sheet, "PNG")[0]
+    tiles = [Image.fromarray(pixels).resize((side, side), Image.Resampling.BOX) for pixels in pictures]
+    return _encoded(_laid_out(tiles, columns, (side, side), rows=columns), "PNG")[0]
+
+
+def _levels(pictures: Sequence[NDArray[Any]] | NDArray[Any]) -> NDArray[np.uint8]:
+    return np.asarray(np.clip(np.rint(np.asarray(pictures, np.float32)), 0, 255), np.uint8)
+
+
+def _laid_out(
+    tiles: Sequence[Image.Image], columns: int, size: tuple[int, int], *, rows: int = 0, gap: int = 0, rim: int = 0
+) -> Image.Image:
+    """Paste tiles of one size on white, row by row, a gap between them and a rim around all."""
+    width, height = (one + gap for one in size)
+    rows = rows or math.ceil(len(tiles) / columns)
+    sheet = Image.new("RGB", (columns * width - gap + 2 * rim, rows * height - gap + 2 * rim), "white")
+    for place, tile in enumerate(tiles):
+        sheet.paste(tile, (place % columns * width + rim, place // columns * height + rim))
+    return sheet
 
 
 def _name(label: str, place: int) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 
+from listening import Killed, Killing
 from noria import api
 from noria.artifacts.dataset import Dataset
 from noria.artifacts.store import Store
@@ -39,30 +39,8 @@ LABELS = ("daisy", "rose", "sunflower")
 TEXTS = {"length": 32, "vocabulary": 2_000}
 
 
-class Killed(BaseException):
-    """What nothing catches."""
-
-
-class Listening(Silent):
-    """A progress that keeps what is told, and ends the process, as it were, after so many steps."""
-
-    def __init__(self, after: int = -1) -> None:
-        self.after = after
-        self.notes: list[str] = []
-
-    @contextmanager
-    def track(self, label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:  # type: ignore[override]
-        done: list[int] = []
-
-        def advance(count: int) -> None:
-            done.append(count)
-            if label == "training" and len(done) - 1 == self.after:
-                raise Killed
-
-        yield advance
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
+class Listening(Killing):
+    """A progress that tells alarms from what else it keeps."""
 
     @property
     def alarms(self) -> list[str]:

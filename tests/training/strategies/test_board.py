@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from listening import Killed, Killing
 from noria import api
 from noria.artifacts.store import Store
 from noria.config import load_config, resolved
@@ -47,32 +48,6 @@ SETTINGS = {
     "training__epochs": EPOCHS,
     "training__patience": EPOCHS,
 }
-
-
-class Killed(BaseException):
-    """What nothing catches."""
-
-
-class Killing(Silent):
-    """A progress that ends the process, as it were, after so many steps of training."""
-
-    def __init__(self, after: int = -1) -> None:
-        self.after = after
-        self.notes: list[str] = []
-
-    @contextmanager
-    def track(self, label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:  # type: ignore[override]
-        done: list[int] = []
-
-        def advance(count: int) -> None:
-            done.append(count)
-            if label == "training" and len(done) - 1 == self.after:
-                raise Killed
-
-        yield advance
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 @pytest.fixture(autouse=True)

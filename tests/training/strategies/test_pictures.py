@@ -6,7 +6,6 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 
+from listening import Killed, Killing
 from noria import api
 from noria.artifacts.dataset import Dataset
 from noria.artifacts.store import Store
@@ -57,32 +57,6 @@ FINETUNED = {
     "training__learning_rate": 1e-3,
     "training__epochs": 2,
 }
-
-
-class Killed(BaseException):
-    """What nothing catches."""
-
-
-class Killing(Silent):
-    """A progress that ends the process, as it were, after so many steps of training."""
-
-    def __init__(self, after: int = -1) -> None:
-        self.after = after
-        self.notes: list[str] = []
-
-    @contextmanager
-    def track(self, label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:  # type: ignore[override]
-        done: list[int] = []
-
-        def advance(count: int) -> None:
-            done.append(count)
-            if label == "training" and len(done) - 1 == self.after:  # the first is what had been done before
-                raise Killed
-
-        yield advance
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 @pytest.fixture(scope="module")

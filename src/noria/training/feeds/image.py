@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from noria.contracts import SPLITS, Example, Progress, Split
 from noria.errors import ConfigError
@@ -18,8 +14,9 @@ from noria.training.clock import Clock
 from noria.training.feed import Batch, Examples, Feed, Indices, Training, Vary, as_they_are
 from noria.training.job import Job
 from noria.training.pixels import Decoding, decoded
+from noria.training.sheets import overview
 
-COLUMNS, SHOWN, SHOWN_SIDE = 8, 24, 96  # of the contact sheet: pictures in a row and in all, pixels
+contact_sheet = overview
 
 
 def feed(job: Job, *, clock: Clock, progress: Progress) -> Feed:
@@ -71,21 +68,6 @@ def image_size(job: Job) -> int:
     if height != width:
         raise ConfigError(f"input.height is {height} and input.width {width}; {job.model.name} takes square pictures.")
     return height
-
-
-def contact_sheet(pictures: Sequence[NDArray[Any]] | NDArray[Any]) -> bytes:
-    """Return a JPEG of the first of some pictures (n, height, width, 3), 0 to 255, side by side."""
-    pixels = np.clip(np.rint(np.asarray(pictures[:SHOWN], np.float32)), 0, 255).astype(np.uint8)
-    side = min(SHOWN_SIDE, max(pixels.shape[1:3]))
-    rows = -(-len(pixels) // COLUMNS)
-    sheet = Image.new("RGB", (COLUMNS * (side + 2) - 2, rows * (side + 2) - 2), "white")
-    for number, picture in enumerate(pixels):
-        small = Image.fromarray(picture)
-        small.thumbnail((side, side))
-        sheet.paste(small, (number % COLUMNS * (side + 2), number // COLUMNS * (side + 2)))
-    target = io.BytesIO()
-    sheet.save(target, "JPEG", quality=88)
-    return target.getvalue()
 
 
 def _varied(job: Job, examples: Sequence[Example]) -> Vary:

@@ -25,8 +25,9 @@ from noria.ordered import default_threads
 from noria.quiet import tensorflow_beside
 from noria.training.clock import Clock
 from noria.training.engine_file import Engine, converted_engine, feature_space, written_engine
-from noria.training.feeds.image import SHOWN, contact_sheet, image_size
+from noria.training.feeds.image import image_size
 from noria.training.job import Job, Trained
+from noria.training.sheets import SHOWN, overview
 
 if TYPE_CHECKING:
     import keras
@@ -86,7 +87,7 @@ def _contact_sheet(job: Job) -> bytes | None:
     if not job.views:
         return None
     some = job.dataset.by_split("train")[:SHOWN]
-    return contact_sheet([job.vary(job.read(job.dataset.read(one)), f"{one.sha256}:1") for one in some])
+    return overview([job.vary(job.read(job.dataset.read(one)), f"{one.sha256}:1") for one in some])
 
 
 def open_device(job: Job) -> Callable[[NDArray[np.uint8]], None]:

@@ -44,12 +44,33 @@ def page(browser: Any, served: Any) -> Iterator[Any]:
 def test_pictures_are_chosen_and_answered(page: Any, served: Any, photos: Path) -> None:
     page.goto(f"{served.http}/#photos")
     files = [min((photos / label).glob("[0-9]*.jpg")) for label in ("daisy", "rose")]
+    page.wait_for_selector("#picture:not([hidden])", timeout=WAIT)
     page.set_input_files("#files", [*files, photos / "daisy" / "broken.jpg"])
     page.wait_for_selector("article .bars", timeout=WAIT)
     assert page.locator("article").count() == 3
     assert page.locator("article img").count() == 2
     assert "not a picture" in page.locator("article .error").inner_text()
     assert re.search(r"\d\d?\.\d %", page.locator(".number").first.inner_text())
+
+
+def test_an_answer_that_comes_late_is_not_shown_under_another_model(page: Any, served: Any, photos: Path) -> None:
+    held: list[Any] = []
+    page.route("**/v1/models/photos:predict", lambda route: held.append(route))
+    page.goto(f"{served.http}/#photos")
+    page.wait_for_selector("#picture:not([hidden])", timeout=WAIT)
+    page.set_input_files("#files", [min((photos / "rose").glob("[0-9]*.jpg"))])
+    page.wait_for_selector("#answers .note", timeout=WAIT)
+    page.select_option("#model", "texts")
+    page.wait_for_selector("#text:not([hidden])", timeout=WAIT)
+    with page.expect_response("**/v1/models/photos:predict"):
+        held[0].continue_()
+    page.fill("#words", "good")
+    page.wait_for_selector("article h2", timeout=WAIT)
+    assert page.locator("article img").count() == 0
+    page.select_option("#model", "photos")
+    page.select_option("#model", "texts")  # and back: what is still typed is answered again
+    page.wait_for_selector("article .marked", timeout=WAIT)
+    assert page.locator("#picture").is_hidden()
 
 
 def test_a_text_is_answered_with_the_words_that_pushed_it(page: Any, served: Any) -> None:
@@ -81,6 +102,7 @@ def test_it_fits_a_phone(browser: Any, served: Any, photos: Path, scheme: str) -
     context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme, locale="zh-CN")
     page = context.new_page()
     page.goto(f"{served.http}/#photos")
+    page.wait_for_selector("#picture:not([hidden])", timeout=WAIT)
     page.set_input_files("#files", [min((photos / "rose").glob("[0-9]*.jpg"))])
     page.wait_for_selector("article .bars", timeout=WAIT)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -5,6 +5,7 @@ const find = (id) => document.getElementById(id);
 let language = navigator.language.startsWith("zh") ? 1 : 0;
 let card = null;
 let asked = 0;
+let chosen = 0;
 let timer = 0;
 
 const say = (name) => strings[name][language];
@@ -79,7 +80,7 @@ async function askPictures(files) {
 
 async function askText() {
   const text = find("words").value;
-  if (!text.trim()) return;
+  if (!text.trim() || card?.input !== "text") return;
   await ask(async () => {
     const options = { method: "POST", body: text, headers: { "Content-Type": "text/plain; charset=utf-8" } };
     const start = performance.now();
@@ -153,13 +154,18 @@ function showCard() {
 }
 
 async function choose() {
+  const mine = ++chosen;
+  asked++; // an answer of the model before is nothing to show under this one
   show();
   location.hash = find("model").value;
   card = null;
+  for (const id of ["picture", "text", "tensors"]) find(id).hidden = true; // nothing can be asked before its card is there
   try {
-    card = await request(at("/card"));
+    const told = await request(at("/card"));
+    if (mine !== chosen) return;
+    card = told;
   } catch (error) {
-    show(make("p", error.message, "error"));
+    if (mine === chosen) show(make("p", error.message, "error"));
     return;
   }
   for (const [id, kind] of [["picture", "image"], ["text", "text"], ["tensors", "tensors"]])
@@ -167,6 +173,7 @@ async function choose() {
   if (card.input === "tensors")
     find("signatures").textContent = JSON.stringify((await request(at("/metadata"))).metadata, null, 1);
   showCard();
+  await askText(); // what was typed already is answered by this model as well
 }
 
 async function start() {

@@ -26,6 +26,25 @@ def train_cold(manifest: Path, run: Path, seed: int, settings: Sequence[str] = (
     }
 
 
+def fitted(manifest: Path, model: str, settings: Sequence[str], run: Path, seed: int, quick: bool) -> dict[str, Any]:
+    """Train a model in a process of its own; runs in one folder share a cache, so that one check does for all."""
+    if quick:
+        settings = [*(one for one in settings if not one.startswith("training.epochs")), "training.epochs=1"]
+    options = [part for setting in settings for part in ("--set", setting)]
+    command = noria_command(
+        "train", manifest, "--model", model, "--out", run, "--seed", str(seed), *options, "--json", "--quiet"
+    )
+    measured = run_child(command, cache=run.with_name("cache"))
+    told = measured.json()
+    return {
+        "accuracy": told["test"]["accuracy"],
+        "tested": told["num_examples"]["test"],
+        "seconds": measured.seconds,
+        "check": sum(told["seconds"].get(name, 0.0) for name in ("check", "features")),
+        "peak_mib": measured.peak_bytes / MIB,
+    }
+
+
 def accuracy(answers: dict[str, Sequence[str]]) -> float:
     """Return the share of answers that are the truth."""
     return mean([float(truth == answer) for truth, answer in answers.values()])

@@ -7,24 +7,19 @@ run in turn, several rounds, each in its own process, so that what else the mach
 
 from __future__ import annotations
 
-import hashlib
-import os
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from PIL import Image
 
+from _environments import TORCH, python_with
 from _harness import BENCH, Kept, cores, flowers, parser, publish, run_child, say, scratch_folder, table
 
 PIXELS, BATCH, ROUNDS, SECONDS = 224, 64, 5, 8.0
 LARGE, HOW_MANY, QUALITY = 2_400, 300, 90
 AIM = 1.5
-ENVIRONMENTS = "NORIA_BENCH_ENVIRONMENTS"  # as in `_serve_rivals.py`
-PACKAGES = {"torch": ("torch", "pillow", "numpy"), "grain": ("grain", "pillow", "numpy")}
+PACKAGES = {"": (), "torch": (*TORCH, "pillow", "numpy"), "grain": ("grain", "pillow", "numpy")}
 SIDES = {  # the environment, "" for ours; what it is called
     "noria": ("", "**Noria**"),
     "keras": ("", "Keras `image_dataset_from_directory`"),
@@ -39,7 +34,7 @@ def main() -> None:
     options = parser(str(__doc__), seeds=None).parse_args()
     rounds, seconds = (1, 1.0) if options.quick else (ROUNDS, SECONDS)
     kept = Kept("input-quick" if options.quick else "input", {"rounds": rounds, "seconds": seconds})
-    pythons = {name: _python(name) for name in ("", *PACKAGES)}
+    pythons = {name: python_with(*packages) for name, packages in PACKAGES.items()}
     there = {side: told for side, told in SIDES.items() if pythons[told[0]]}
     with scratch_folder() as scratch:
         sets = {"flowers": _linked(scratch / "flowers"), "large": _enlarged(scratch / "large")}
@@ -72,24 +67,6 @@ def _enlarged(folder: Path) -> Path:
             size = round(photo.width * larger), round(photo.height * larger)
             photo.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(place, quality=QUALITY)
     return folder
-
-
-def _python(name: str) -> Path | None:
-    """Return the Python of an environment, made where it is not there yet; None where pip cannot."""
-    if not name:
-        return Path(sys.executable)
-    digest = hashlib.sha256("\n".join([sys.version, *PACKAGES[name]]).encode()).hexdigest()[:8]
-    home = Path(os.environ.get(ENVIRONMENTS) or platformdirs.user_cache_path("noria-bench"))
-    folder = home / f"input-{name}-{digest}"
-    if not (folder / "whole").is_file():
-        say(f"installing {' '.join(PACKAGES[name])}")
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        done = subprocess.run([str(folder / "bin" / "pip"), "install", "--quiet", *PACKAGES[name]], check=False)
-        if done.returncode:
-            say(f"{name} cannot be installed, and is left out")
-            return None
-        (folder / "whole").touch()
-    return folder / "bin" / "python"
 
 
 def _rate(python: Path, side: str, folder: Path, seconds: float) -> dict[str, Any]:

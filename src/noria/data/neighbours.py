@@ -1,19 +1,20 @@
 """Vectors -> the nearest others of each, by cosine, without looking at all pairs.
 
-An HNSW graph (Malkov and Yashunin 2016), built in one thread, so that the same vectors have the same neighbours. Of a
-few thousand vectors all products take less time than the graph, and miss nothing.
+An HNSW graph (Malkov and Yashunin 2016), built in one thread, so that the same vectors have the same neighbours;
+several of them side by side. Of a few thousand vectors all products take less time than the graph, and miss nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
 from voyager import Index, Space, StorageDataType
 
-from noria.contracts import Progress, Silent
-from noria.ordered import default_threads
+from noria.contracts import Progress
+from noria.ordered import default_threads, ordered_map
 
 SEED = 1
 EXACT = 6_000  # vectors: up to so many, no graph
@@ -26,12 +27,9 @@ Vectors = NDArray[np.float32]
 class Neighbours:
     """An index of vectors (n, D)."""
 
-    def __init__(self, vectors: Vectors, progress: Progress | None = None, label: str = "neighbours") -> None:
+    def __init__(self, vectors: Vectors, advance: Callable[[int], None] = lambda _done: None) -> None:
         self._vectors = np.ascontiguousarray(vectors)
-        self._graph: Index | None = None
-        if len(vectors) > EXACT:
-            with (progress or Silent()).track(label, len(vectors)) as advance:
-                self._graph = _graph(self._vectors, advance)
+        self._graph = _graph(self._vectors, advance) if len(vectors) > EXACT else None
 
     def of(self, vectors: Vectors, count: int) -> NDArray[np.int64]:
         """Return (m, k): the indices of the nearest of the index, the nearest first; k is `count`, or all there are."""
@@ -41,6 +39,13 @@ class Neighbours:
             return np.concatenate([np.zeros((0, k), np.int64), *(_highest(one @ self._vectors.T, k) for one in pieces)])
         found, _ = self._graph.query(vectors, k, num_threads=default_threads(), query_ef=max(_WIDTH, 2 * k))
         return np.asarray(found, np.int64).reshape(len(vectors), k)
+
+
+def indexes(many: Sequence[Vectors], progress: Progress, label: str) -> list[Neighbours]:
+    """Return an index of each, made side by side."""
+    total = sum(len(one) for one in many if len(one) > EXACT)
+    with progress.track(label, total) if total else nullcontext(lambda _done: None) as advance:
+        return list(ordered_map(lambda one: Neighbours(one, advance), many, threads=default_threads()))
 
 
 def _graph(vectors: Vectors, advance: Callable[[int], None]) -> Index:

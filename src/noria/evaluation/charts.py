@@ -335,4 +335,9 @@ def _power(exponent: float) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:,.0f}".replace(",", "\u202f") if abs(value) >= 1000 else f"{value:.4g}"
+    """At most seven characters, which is what there is room for beside an axis."""
+    size = abs(value)
+    if size >= 1e5 or 0 < size < 1e-3:
+        digits, exponent = f"{value:.2e}".split("e")
+        return f"{float(digits):g}e{int(exponent)}"
+    return f"{value:,.0f}".replace(",", "\u202f") if size >= 1000 else f"{value:.4g}"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from noria.contracts import Progress, Silent
 from noria.data.duplicates import Sets
-from noria.data.neighbours import Neighbours, candidate_pairs
+from noria.data.neighbours import Neighbours, candidate_pairs, indexes
 from noria.data.similarity import _crops, _whitening
 from noria.data.similarity._looks import Looks, Pairs
 from noria.data.similarity._whitening import Vectors, spread_over
@@ -66,7 +66,7 @@ def near_pairs(
     vectors = features()
     if vectors is not None:
         codes = _whitening.fit(vectors[spread_over(len(vectors), _SAMPLE)]).codes(vectors)
-        index = Neighbours(codes, progress, "parts of pictures")
+        index = indexes([codes], progress, "parts of pictures")[0]
         least = used["parts_threshold"] = min(among * max(PART_THRESHOLD, higher), _HIGHEST_PART)
         for near in (_nearest, _between_groups):
             pairs = near(index, codes, found)
@@ -85,7 +85,7 @@ def _among(count: int) -> float:
 
 def _same_frame(looks: Looks, threshold: float, progress: Progress) -> list[Pair]:
     straight, mirrored, plain = looks.codes()
-    whitened, as_is = (Neighbours(codes, progress, "near duplicates") for codes in (straight, plain))
+    whitened, as_is = indexes([straight, plain], progress, "near duplicates")
     likely, equal = max(_LIKELY, _SURE * threshold), max(_LIKELY, looks.equal - _ABOUT)
     searched = [
         (whitened, straight, straight, likely), (whitened, mirrored, straight, likely), (as_is, plain, plain, equal),

@@ -1,7 +1,7 @@
 """Is fine-tuning worth its minutes? Frozen against fine-tuned: flowers, steel surfaces, solar cells.
 
 Each side by `noria train` in a process of its own, from an empty cache, on the same split; fine-tuning with so many
-minutes for the whole command. `python bench/finetune.py` takes about 40 minutes on 2 cores.
+minutes for the whole command. `python bench/finetune.py` takes about 20 minutes on 2 cores.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from _harness import SETS, Kept, mean, parser, publish, scratch_folder, split_as_noria, table, write_manifest
 from _trained import HEADER, accuracy, line, train_cold
 
-MINUTES = 10.0
+MINUTES = 5.0
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import tempfile
 import threading
 import webbrowser
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ from noria.terminal import stderr_console
 
 HOST = "127.0.0.1"
 AGAIN_SECONDS = 2.0
+PROFILE_PLUGIN = "xprof"  # of TensorBoard; too heavy to be installed for the few who profile
 
 
 def tensorboard(
@@ -53,6 +55,10 @@ def tensorboard(
     named = _named(runs)
     for run in named.values():
         _require_files(run)
+    if not as_json and any(_has_profile(run) for run in named.values()) and find_spec(PROFILE_PLUGIN) is None:
+        stderr_console().print(
+            f"There is a profile (training.profile): pip install {PROFILE_PLUGIN}, 400 MB, shows it."
+        )
     with tempfile.TemporaryDirectory(prefix="noria-tensorboard-") as folder:
         _link(Path(folder), named)
         server = program.TensorBoard()
@@ -100,6 +106,11 @@ def _require_files(run: Path) -> None:
             "come of networks (--strategy scratch or finetune), once their training proper has begun, unless "
             "training.tensorboard is false."
         )
+
+
+def _has_profile(run: Path) -> bool:
+    files = _files(run)
+    return files is not None and any(files.glob("*/plugins/profile"))
 
 
 def _link(folder: Path, named: Mapping[str, Path]) -> None:

@@ -24,7 +24,7 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch_norm: bool = Field(True, description="normalise after each convolution")
-    dropout: float = Field(0.5, ge=0, lt=1, description="share of the hidden layer's inputs that is left out")
+    dropout: float = Field(0.5, ge=0, lt=1, description="share of the hidden layer's outputs that is left out")
     convolutions: int = Field(1, ge=1, le=4, description="before each halving")
 
 
@@ -68,7 +68,7 @@ def build_network(name: str, *, image_size: int, num_classes: int, options: Opti
         if side > 1:
             seen, side = layers.MaxPooling2D()(seen), side // 2
         number += 1
-    hidden = layers.Dropout(chosen.dropout)(layers.Flatten()(seen))
-    hidden = layers.Dropout(chosen.dropout)(layers.Dense(128, activation="relu", name="hidden")(hidden))
+    hidden = layers.Dense(128, activation="relu", name="hidden")(layers.Flatten()(seen))
+    hidden = layers.Dropout(chosen.dropout)(hidden)
     scores = layers.Dense(num_classes, activation="softmax", dtype="float32", name="scores")(hidden)
     return keras.Model(image, scores, name=name)

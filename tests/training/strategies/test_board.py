@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ accumulators = pytest.importorskip(
     "tensorboard.backend.event_processing.event_accumulator", reason="tensorboard is not installed"
 )
 
+NORIA = [sys.executable, "-c", "from noria.cli import main; main()"]
 SIDE, EPOCHS, STEPS = 32, 3, 4
 SETTINGS = {
     "model__name": "convnet",
@@ -197,11 +200,16 @@ def test_a_profile_is_written_on_request(job: Job, store: Store, tmp_path: Path)
     asked = replace(job, training=job.training.model_copy(update={"profile": 2}), unfinished=tmp_path / "kept")
     scratch.train(asked, store=store, progress=Silent())
     assert [*(tmp_path / "kept" / "tensorboard" / "training").glob("plugins/profile/*/*.xplane.pb")]
+    command = [*NORIA, "tensorboard", str(tmp_path / "kept"), "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    told = "".join(itertools.takewhile(lambda line: "Ctrl-C stops" not in line, process.stderr))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert ("pip install xprof" in told) is (find_spec("xprof") is None)
 
 
 # The verb
-
-NORIA = [sys.executable, "-c", "from noria.cli import main; main()"]
 
 
 @contextmanager

@@ -10,7 +10,6 @@ being written holds a link to it, by which it is found.
 
 from __future__ import annotations
 
-import resource
 import shutil
 import time
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from noria.training import sheets
 from noria.training.events import Events, cut
 from noria.training.feed import Examples
 from noria.training.job import Job
+from noria.training.memory import held
 from noria.training.projector import write_projector
 from noria.training.watch import Array, Epoch, Start, Step, by_layer
 
@@ -129,7 +129,7 @@ class Board:
         for name in ("loss", "accuracy", "learning_rate", "gradient_norm"):
             events.scalar(name, told[name], number)
         events.scalar("examples_per_second", epoch.per_second, number)
-        events.scalar("memory_mib", _resident() / 2**20, number)
+        events.scalar("memory_mib", held() / 2**20, number)
         for layer, norm in by_layer(epoch.norms).items():
             events.scalar(f"gradient_norm_by_layer/{layer}", norm, number)
         weights = {variable.path: variable.numpy() for variable in epoch.network.trainable_variables}
@@ -203,12 +203,3 @@ def _graph(network: keras.Model) -> bytes:
     traced = tf.function(lambda inputs: network(inputs, training=False)).get_concrete_function(shapes)
     definition: bytes = traced.graph.as_graph_def().SerializeToString()
     return definition
-
-
-def _resident() -> float:
-    """The bytes of memory that this process holds now; where nobody tells, the most that it ever held."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * resource.getpagesize()
-    except (OSError, ValueError, IndexError):
-        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import platform
-import resource
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -30,6 +28,7 @@ from noria.evaluation.report import ReportContent, write_report
 from noria.training import board
 from noria.training.continuing import compared
 from noria.training.job import Job, Trained
+from noria.training.memory import peak_memory
 from noria.training.reasons import find_reasons
 
 VERSIONED = ("noria", "tensorflow-cpu", "tensorflow", "keras", "ai-edge-litert", "numpy", "pillow")
@@ -84,12 +83,6 @@ def write_run(
     )
     save_manifest(folder, manifest)
     return manifest
-
-
-def peak_memory() -> int:
-    """Return the largest resident size of this process so far, in bytes."""
-    kibibytes = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kibibytes
 
 
 def versions(packages: Sequence[str] = VERSIONED) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +34,18 @@ def peak_since_reset() -> int | None:
 def resident() -> int | None:
     """Return the bytes that are resident now; None where the system does not tell."""
     return _status("VmRSS")
+
+
+def held() -> int:
+    """Return the bytes that are resident now; where the system does not tell, the most that ever were."""
+    now = resident()
+    return peak_memory() if now is None else now
+
+
+def peak_memory() -> int:
+    """Return the largest resident size of this process so far, in bytes."""
+    kibibytes = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kibibytes
 
 
 def reset_peak() -> bool:

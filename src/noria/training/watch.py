@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.contracts import Progress
+from noria.training.memory import held
 
 if TYPE_CHECKING:
     import keras
@@ -100,5 +101,5 @@ class Lines:
         self._progress.note(
             f"epoch {epoch.number:>3}  loss {told['loss']:.3f}  accuracy {told['accuracy']:.1%}  "
             f"validation {told['val_loss_calibrated']:.3f}, {told['val_accuracy']:.1%}{' *' if epoch.best else '  '}  "
-            f"rate {told['learning_rate']:.2g}  {epoch.per_second:,.0f}/s"
+            f"rate {told['learning_rate']:.2g}  {epoch.per_second:,.0f}/s  {held() / 2**20:,.0f} MiB"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from listening import Notes
 from noria.artifacts.dataset import Dataset
 from noria.artifacts.store import Store
 from noria.contracts import Silent
@@ -83,7 +85,14 @@ def test_the_weights_are_those_of_the_epoch_whose_calibrated_answers_are_best(
 
 def test_the_same_seed_trains_the_same_model(make_job: MakeJob, store: Store) -> None:
     job = make_job("fasttext", INPUT, **{**QUICK, "epochs": 2})
-    first, again = (scratch.train(job, store=store, progress=Silent()) for _ in range(2))
+    told = Notes()
+    first, again = (scratch.train(job, store=store, progress=progress) for progress in (told, Silent()))
+    lines = [note for note in told.notes if note.startswith("epoch")]
+    assert len(lines) == 2
+    for epoch, line in enumerate(lines, 1):
+        of_validation = first.history["val_accuracy"][epoch - 1]
+        found = re.fullmatch(rf"epoch +{epoch} .* {of_validation:.1%}.* rate 0.003  [\d,]+/s  ([\d,]+) MiB", line)
+        assert found and 100 < int(found[1].replace(",", "")) < 20_000
     assert first.history == again.history
     for mine, theirs in zip(first.model.get_weights(), again.model.get_weights(), strict=True):
         assert mine.tobytes() == theirs.tobytes()

@@ -199,7 +199,7 @@ def _torch_convnet() -> Any:
         parts += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
         parts += [nn.MaxPool2d(2)]
         channels = width
-    parts += [nn.Flatten(), nn.Linear(128 * 4 * 4, 128), nn.ReLU(), nn.Dropout(0.5)]
+    parts += [nn.Flatten(), nn.Linear(128 * 4 * 4, 128, bias=False), nn.BatchNorm1d(128), nn.ReLU(), nn.Dropout(0.5)]
     return nn.Sequential(*parts, nn.Linear(128, CLASSES))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,7 +23,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    batch_norm: bool = Field(True, description="normalise after each convolution")
+    batch_norm: bool = Field(True, description="normalise after each convolution and the hidden layer")
     dropout: float = Field(0.5, ge=0, lt=1, description="share of the hidden layer's outputs that is left out")
     convolutions: int = Field(1, ge=1, le=4, description="before each halving")
 
@@ -58,17 +58,21 @@ def build_network(name: str, *, image_size: int, num_classes: int, options: Opti
     side, number = image_size, 0
     while number < len(FILTERS) or side > LAST_SIDE:
         for _ in range(chosen.convolutions):
-            # A bias before a normalisation would be taken out by it.
             width = FILTERS[min(number, len(FILTERS) - 1)]
-            seen = layers.Conv2D(width, 3, padding="same", use_bias=not chosen.batch_norm)(seen)
-            if chosen.batch_norm:
-                # Not Keras' 0.99, which lags behind where an epoch has few steps.
-                seen = layers.BatchNormalization(momentum=0.9)(seen)
-            seen = layers.ReLU()(seen)
+            seen = _active(layers.Conv2D(width, 3, padding="same", use_bias=not chosen.batch_norm)(seen), chosen)
         if side > 1:
             seen, side = layers.MaxPooling2D()(seen), side // 2
         number += 1
-    hidden = layers.Dense(128, activation="relu", name="hidden")(layers.Flatten()(seen))
-    hidden = layers.Dropout(chosen.dropout)(hidden)
+    hidden = layers.Dense(128, use_bias=not chosen.batch_norm, name="hidden")(layers.Flatten()(seen))
+    hidden = layers.Dropout(chosen.dropout)(_active(hidden, chosen))
     scores = layers.Dense(num_classes, activation="softmax", dtype="float32", name="scores")(hidden)
     return keras.Model(image, scores, name=name)
+
+
+def _active(seen: Any, chosen: Options) -> Any:
+    """Normalise, where that is asked for, and rectify. A bias before a normalisation would be taken out by it."""
+    from keras import layers
+
+    # Not Keras' momentum of 0.99, which lags behind where an epoch has few steps.
+    normalised = layers.BatchNormalization(momentum=0.9)(seen) if chosen.batch_norm else seen
+    return layers.ReLU()(normalised)

@@ -53,7 +53,7 @@ SETTINGS: dict[str, Any] = {
     "training__patience": 4,
     "training__batch_size": 7,
     "training__optimizer": "sgd",
-    "training__learning_rate": 0.005,
+    "training__learning_rate": 0.001,
     "training__weight_decay": 1e-3,
     "training__class_weights": "balanced",
 }

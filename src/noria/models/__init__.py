@@ -10,7 +10,9 @@ A member is one file for one family of models and imports Keras only inside its 
   has no Lambda layer, so that it loads in Keras' safe mode and converts to LiteRT's built-in operations;
 - for `scratch`, `build_network(name, **shapes, num_classes) -> keras.Model`: the whole network, whose last layer is
   named "scores" and gives probabilities (batch, C) float32. The shapes are those of the input's feed: `image_size`, or
-  `vocabulary_size` and `length`. Where the family has `Options`, a pydantic model, also `options`;
+  `vocabulary_size` and `length`. Where the family has `Options`, a pydantic model, also `options`. It may offer
+  `begin(network, inputs)`, which sets what some training inputs tell, `seen_first(**shapes)` of them, and
+  `paces(network)`: groups of weights, each with its share of the learning rate, for training by SGD;
 - for `frozen`, too, `write_engine(name, *, image_size, weights) -> bytes | None`: the same backbone as a LiteRT file,
   where the family can write it without Keras.
 """

@@ -97,12 +97,12 @@ def one(alarms: Sequence[dict[str, Any]], kind: str) -> dict[str, Any]:
 
 def test_a_learning_rate_that_is_too_high_is_told_with_a_lower_one(photo_job: Callable[..., Job], store: Store) -> None:
     job = photo_job(
-        training__epochs=2, training__optimizer="sgd", training__learning_rate=1000, training__clip_norm=0,
+        training__epochs=2, training__optimizer="sgd", training__learning_rate=10, training__clip_norm=0,
         training__ema_steps=0,
     )  # fmt: skip
     alarm = one(scratch.train(job, store=store, progress=Silent()).alarms, "rate_too_high")
     assert "guessing would have 1.1" in alarm["message"]
-    assert alarm["remedy"] == "Try --set training.learning_rate=100"
+    assert alarm["remedy"] == "Try --set training.learning_rate=1"
 
 
 def test_gradients_that_vanish_are_told_with_the_layers_that_learn_nothing(feed: Feed) -> None:

@@ -61,7 +61,7 @@ def card(name: str) -> ModelCard:
             "warmup": 0.2,
             "final_rate": 0.01,
             "label_smoothing": 0.2,
-            "epochs": 12,
+            "epochs": 16,
             "clip_norm": 0.0,
         },
     )

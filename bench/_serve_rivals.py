@@ -7,24 +7,20 @@ recommend, and take pictures as base64 in JSON, for their batches are of decoded
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
-from _harness import BENCH, cores, say
+from _environments import python_with
+from _harness import BENCH, cores
 from _serve_running import DoesNotStartError, Door, free_port
 
 THREADS = "BENCH_TENSORFLOW_THREADS"  # as in `_serve_keras.py`, which needs TensorFlow
-ENVIRONMENTS = "NORIA_BENCH_ENVIRONMENTS"  # the folder of the virtual environments, by default in the user's cache
 Best = list[tuple[str, float]]  # label and score, the best first
 
 
@@ -33,7 +29,7 @@ class Rival:
     """One way to serve the Keras model."""
 
     name: str  # in the table
-    environment: str
+    short: str  # for `--rivals`
     packages: tuple[str, ...]
     told: str  # which packages' versions are printed
     door: Door
@@ -50,19 +46,10 @@ def environment_of(rival: Rival) -> Path:
         DoesNotStartError: pip cannot install it.
     """
     wanted = [*rival.packages, "pillow", f"{_tensorflow()}=={version(_tensorflow())}", f"keras=={version('keras')}"]
-    digest = hashlib.sha256("\n".join([sys.version, *wanted]).encode()).hexdigest()[:8]
-    home = Path(os.environ.get(ENVIRONMENTS) or platformdirs.user_cache_path("noria-bench"))
-    folder = home / f"{rival.environment}-{digest}"
-    if not (folder / "whole").is_file():
-        say(f"installing {' '.join(wanted)}")
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        install = [str(folder / "bin" / "pip"), "install", "--quiet", *wanted]
-        done = subprocess.run(install, capture_output=True, text=True, check=False)
-        if done.returncode:
-            errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-            raise DoesNotStartError(f"pip: {(errors or ['failed'])[-1][:200]}")
-        (folder / "whole").touch()
-    return folder / "bin"
+    python = python_with(*wanted)
+    if python is None:
+        raise DoesNotStartError("pip cannot install it")
+    return python.parent
 
 
 def version_in(environment: Path, package: str) -> str:

@@ -87,7 +87,7 @@ def main() -> None:
             told["sides"][name] = side = _noria(name, bundle, runtime, pictures, given, scratch)
             side["engine"] = [before, _engine(bundle, runtime, given)]
         for rival in RIVALS:
-            if not given.rivals or rival.environment in given.rivals:
+            if not given.rivals or rival.short in given.rivals:
                 try:
                     told["sides"][rival.name] = _rival(rival, bundle, pictures, given, scratch)
                 except DoesNotStartError as error:
@@ -129,7 +129,7 @@ def _options() -> argparse.Namespace:
     options.add_argument("--bundle", type=Path, help="a bundle of pictures with model.keras; by default one is made")
     options.add_argument("--seconds", type=float, default=8.0, help="of each closed loop; an open one has twice as "
                          "many (default %(default)s)")  # fmt: skip
-    options.add_argument("--rivals", nargs="*", choices=sorted({one.environment for one in RIVALS}),
+    options.add_argument("--rivals", nargs="*", choices=sorted({one.short for one in RIVALS}),
                          help="only some of them")  # fmt: skip
     options.add_argument("--engine", help=argparse.SUPPRESS)  # this program again, for the engine without a server
     given = options.parse_args()

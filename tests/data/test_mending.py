@@ -221,6 +221,16 @@ def test_a_split_of_near_copies_that_are_different_by_decision_is_no_leak(alike:
     assert finding(audit(tmp_path / "saved", progress=Silent()), "leak") is None
 
 
+def test_a_decision_that_parts_what_nothing_ties_is_told(alike: Path) -> None:
+    dataset = mended(alike, about(alike, "different", "daisy/b small.png", other="daisy/a.png"))
+    assert finding(dataset, "never_together") is None  # though it is not found near any more
+    photo = next(alike.glob("rose/*.jpg")).relative_to(alike).as_posix()
+    dataset = mended(alike, about(alike, "different", photo, other="daisy/a.png"))
+    told = finding(dataset, "never_together")
+    assert told is not None and (told.severity, told.count, told.examples) == ("info", 1, ("daisy/a.png",))
+    assert f"daisy/a.png and {photo}" in told.message
+
+
 def test_copies_with_the_same_pixels_are_not_different_by_decision(flowers: Path) -> None:
     dataset = mended(flowers, about(flowers, "different", "rose/lossless.png", other="rose/02.jpg"))
     told = finding(dataset, "still_together")

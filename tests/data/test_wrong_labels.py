@@ -14,7 +14,7 @@ import pytest
 
 import noria
 from noria.config import load_config
-from noria.contracts import Silent
+from noria.contracts import Finding, Silent
 from noria.data.folds import FOLDS, folds_of
 from noria.data.wrong_labels import doubt
 from noria.held_out import scores_of_texts, scores_of_vectors
@@ -150,3 +150,24 @@ def test_texts_that_are_copies_do_not_vouch_for_each_other(reviews: list[tuple[s
     foldings = [folds_of([*range(150), *range(150)], wrong), folds_of(range(300), wrong)]
     scores, alone = scores_of_texts(doubled, wrong, 2, foldings)
     assert scores[0, wrong[0]] < alone[0, wrong[0]]
+
+
+def test_a_label_that_lies_in_one_group_is_not_doubted(reviews: list[tuple[str, str]], tmp_path: Path) -> None:
+    """As all frames of one video do: a model that did not see the group knows nothing of its label."""
+    table = tmp_path / "hotels.csv"
+    rows = [(text, label, label) for text, label in reviews[::4]]
+
+    def checked(rows: list[tuple[str, ...]]) -> dict[str, Finding]:
+        with table.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("text", "label", "group"), *rows])
+        return {one.kind: one for one in noria.check(table).findings}
+
+    found = checked(rows)
+    assert {"wrong_labels", "leak_cost"}.isdisjoint(found)
+    assert found["not_searched"].examples == ("wrong labels", "leak cost")
+    assert "videos or groups" in found["not_searched"].message
+    apart = [(text, label, "") for text, label in reviews[::4]]
+    strange = [(f"{text} 谢谢", "praise", "one author") for text, label in reviews[1:80:4] if label == "good"]
+    found = checked([*apart, *strange])
+    assert strange
+    assert {one.label for one in found["wrong_labels"].suspects} == {"good", "bad"}

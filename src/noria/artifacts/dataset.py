@@ -235,7 +235,8 @@ def obstacles(examples: Sequence[Example]) -> tuple[Finding, ...]:
     for side in ("validation", "test"):
         if not any(example.split == side for example in examples):
             message = f"The {side} side of the split is empty."
-            return (_obstacle("empty_split", (), message, "Give each label at least 3 different examples."),)
+            remedy = "Give each label at least 3 examples; copies, and all of one group or video, count as one."
+            return (_obstacle("empty_split", (), message, remedy),)
     return ()
 
 

@@ -35,7 +35,17 @@ from noria.data.readers import Columns, Listing, find_reader
 from noria.data.readers import read as read_listing
 from noria.data.split import Item, Ratios, assign
 from noria.data.suspicions import asked
-from noria.data.together import Leak, Record, Ties, copies, leaks_of, still_together, told_near, units_of
+from noria.data.together import (
+    Leak,
+    Record,
+    Ties,
+    copies,
+    leaks_of,
+    never_together,
+    still_together,
+    told_near,
+    units_of,
+)
 from noria.data.unsearched import Unsearched
 from noria.data.unsearched import findings as about_unsearched
 from noria.errors import DataError
@@ -115,7 +125,7 @@ def check(
     arrange = partial(_arranged, seen=seen, split=split, seed=seed, order=columns.order)
     before = arrange(listing, mended=Mended(), near=plain).examples if mended.changes else None
     listing = _relabelled(listing, mended)
-    arranged = arrange(listing, mended=mended, near=near)
+    arranged = arrange(listing, mended=mended, near=near, plain=plain)
     examples, contents = arranged.examples, _by_hash(listing, arranged.records)
     found = _found(listing, arranged, min_per_class, columns.order)
     told = settings.model_dump(mode="json")
@@ -278,13 +288,15 @@ def _arranged(
     split: Ratios,
     seed: int,
     order: str | None,
+    plain: Sequence[Pair] = (),
 ) -> _Arranged:
-    """Take out what cannot be used or is not wanted, and split the rest."""
+    """Take out what cannot be used or is not wanted, and split the rest; `plain`: near duplicates without decisions."""
     set_aside = _set_aside_by_reader(listing, mended)
     candidates = [_tidy(candidate) for candidate in listing.candidates]
     readable = _without_unreadable(candidates, seen, mended.dropped, set_aside)
     records, contradictions = _without_contradictions(readable, mended.said, set_aside)
     ties = Ties(near, join_pairs(near, len(seen)), [one.content_sha256 for one in seen], mended.ties)
+    undivided = replace(ties, near=plain, groups=join_pairs(plain, len(seen))) if mended.apart else ties
     units = units_of(records, ties)
     leaks = leaks_of(records, units, ties)
     set_aside["given_split_leak"] += [leak.aside for leak in leaks.values()]
@@ -298,7 +310,7 @@ def _arranged(
         contradictions,
         its,
         list(leaks.values()),
-        still_together(records, units, ties, mended.apart),
+        [*still_together(records, units, ties, mended.apart), *never_together(records, undivided, mended.apart)],
     )
 
 

@@ -123,7 +123,7 @@ KINDS = (
     | {
         *("nothing_usable", "single_class", "too_few_examples", "empty_train_split", "empty_split"),
         *("labels_spelled_alike", "labels_differ_by_case", "exact_duplicates", "near_duplicates"),
-        *("near_duplicates_across_labels", "still_together"),
+        *("near_duplicates_across_labels", "still_together", "never_together"),
         *("empty_class", "tiny_class", "imbalance", "too_few_for_split"),
         *("given_split", "repeated_rows", "ignored_columns", "columns_chosen", "encoding", "video_frames"),
         *("many_empty_texts", "labels_with_fractions", "labels_equal_as_numbers"),

@@ -23,6 +23,7 @@ LEAK_COST = "leak_cost"
 _SEARCHES = ("wrong labels", "leak cost")
 KINDS = frozenset({wrong_labels.KIND, LEAK_COST})
 _WORTH_TELLING = 0.01  # of the examples have a copy or a group; fewer change the accuracy by less than that
+_FEWEST_UNITS = 3  # of a label: copies and members of a group are one
 _BOOTSTRAPS, _SEED = 400, 0
 _SHOWN = 20
 
@@ -69,19 +70,33 @@ def _judged(
     index = {name: number for number, name in enumerate(names)}
     labels = np.array([index[one.label] for one in (*examples, *leaked)], np.int64)
     count = len(examples)
-    usual = np.append(folds_of(units, labels[:count]), np.full(len(leaked), OUT))
+    judged = _judgeable(units, labels[:count])
+    usual = np.append(np.where(judged, folds_of(units, labels[:count]), OUT), np.full(len(leaked), OUT))
     pair = _as_given(examples, len(leaked)) if leaked else _as_if_untied(units, labels)
     scores = held_out([*examples, *leaked], source_of, [usual, *pair])
     if scores is None:
         return []
-    found = wrong_labels.finding(wrong_labels.doubt(scores[0][:count], labels[:count]), examples, names)
+    doubts = wrong_labels.doubt(scores[0][:count][judged], labels[:count][judged])
+    found = wrong_labels.finding(doubts, [examples[place] for place in np.flatnonzero(judged).tolist()], names)
     if pair:
         with_leaks, without = (scores[1], scores[2]) if leaked else (scores[1], scores[0])
-        judged = pair[0][:count] >= 0
+        judged = pair[0][:count] >= 0 if leaked else judged
         right = [(one[:count].argmax(axis=1) == labels[:count])[judged] for one in (with_leaks, without)]
         tied = [one.path for one in leaked] or [examples[place].path for place in _tied(units)]
         found.append(_cost(right, np.asarray(units)[judged], tied, given=bool(leaked)))
     return found
+
+
+def _judgeable(units: Sequence[int], labels: Indices) -> NDArray[np.bool_]:
+    """Return (n,) which examples can be judged: a model that knows a label from no other unit would deny it to all."""
+    unit_and_label = np.unique(np.stack([np.asarray(units, np.int64), labels], axis=1), axis=0)
+    enough = np.bincount(unit_and_label[:, 1]) >= _FEWEST_UNITS
+    if np.count_nonzero(enough) < 2:
+        raise NotSearchedError(
+            f"It takes two labels with {_FEWEST_UNITS} examples each that are no copies of one another, and of "
+            f"{_FEWEST_UNITS} videos or groups where there are such: add some."
+        )
+    return np.asarray(enough[labels], np.bool_)
 
 
 def _as_given(examples: Sequence[Example], leaked: int) -> list[Folds]:

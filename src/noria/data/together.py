@@ -172,6 +172,28 @@ def still_together(
     ]
 
 
+def never_together(records: Sequence[Record], ties: Ties, apart: Iterable[tuple[int, int]]) -> list[Finding]:
+    """Return the finding of pairs that a decision calls different, and that nothing ties without it.
+
+    Args:
+        ties: those that there are without decisions of this kind.
+    """
+    asked = list(apart)
+    if not asked:
+        return []
+    units = units_of(records, ties)
+    number = {record.place: at for at, record in enumerate(records)}
+    known = [[number[place] for place in pair] for pair in asked if all(place in number for place in pair)]
+    told = [[records[at].candidate for at in pair] for pair in known if len({units[at] for at in pair}) == 2]
+    if not told:
+        return []
+    (one, other), count = told[0], len(told)
+    said = "1 decision `different`" if count == 1 else f"{count:,} decisions `different`"
+    message = f"{said} about two that nothing has tied: {one.path} and {other.path} were not found alike."
+    remedy = "They do nothing, and may stay: if the two are found alike one day, they count. Were others meant?"
+    return [Finding("never_together", "info", count, tuple(one.path for one, _ in told[:_SHOWN]), message, remedy)]
+
+
 def _why(one: Record, other: Record) -> str:
     if one.seen.content_sha256 == other.seen.content_sha256:
         return "have the same content"

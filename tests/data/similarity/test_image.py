@@ -139,18 +139,47 @@ def test_the_thresholds_that_were_used_are_told_and_rise_where_pictures_are_alik
     few, many = dict[str, float](), dict[str, float]()
     near_pairs([sketch(one) for one in flowers], used=few)
     assert few == {"threshold": THRESHOLD}  # parts were not looked for
-    pictures = [*(flowers[0].resize((200 + 3 * number, 150 + number)) for number in range(30)), *flowers[1:]]
-    pairs = near_pairs([sketch(one) for one in pictures], lambda: colours(pictures), used=many)
-    assert THRESHOLD < many["threshold"] <= min(likeness for *_, likeness in pairs)
+    small = [one.resize((320, 240)) for one in flowers]
+    doubled = [Image.blend(one, other, 0.3) for one, other in zip(small[:40], small[40:80], strict=True)]
+    pictures = [*flowers[40:], *doubled]  # forty of them shine through others
+    near_pairs([sketch(one) for one in pictures], lambda: colours(pictures), used=many)
+    assert many["threshold"] > THRESHOLD
     assert many["parts_threshold"] > PART_THRESHOLD
 
 
-def test_a_set_of_many_copies_of_one_picture_is_one_group(flowers: list[Image.Image]) -> None:
-    copies = [flowers[0].resize((200 + 3 * number, 150 + number)) for number in range(30)]
-    sketches = [sketch(one) for one in (*copies, *flowers[1:])]
-    groups = join_pairs(near_pairs(sketches), len(sketches))
-    assert set(groups[:30]) == {0}
+def still(picture: Image.Image, drawn: np.random.Generator) -> Image.Image:
+    """Return what a camera that looks at a still scene makes of it: another light, and noise."""
+    seen = np.asarray(picture, np.float32) * drawn.uniform(0.9, 1.1)
+    return Image.fromarray(np.clip(seen + drawn.normal(0, 6, seen.shape), 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("count", [10, 50, 200])
+def test_a_set_of_many_copies_of_one_picture_is_one_group(flowers: list[Image.Image], count: int) -> None:
+    drawn, used = np.random.default_rng(0), dict[str, float]()
+    copies = [sketch(still(flowers[0], drawn), int(drawn.integers(60, 96))) for _ in range(count)]
+    sketches = [*copies, *(sketch(one) for one in flowers[40:])]
+    groups = join_pairs(near_pairs(sketches, used=used), len(sketches))
+    assert set(groups[:count]) == {0}
+    assert len(set(groups)) == PHOTOS - 40 + 1
+    assert used["threshold"] < 0.3  # as without them, or hardly more: it was 0.6 where they were ten
+
+
+def test_copies_of_other_pictures_are_found_beside_many_of_one(flowers: list[Image.Image]) -> None:
+    drawn = np.random.default_rng(0)
+    many = [sketch(still(flowers[0], drawn)) for _ in range(50)]
+    others = [*(sketch(one) for one in flowers[1:]), *(sketch(watermarked(resized(one))) for one in flowers[1:25])]
+    groups = np.array(join_pairs(near_pairs([*many, *others]), len(many) + len(others)))
+    assert set(groups[:50]) == {0}
+    assert groups[50:74].tolist() == groups[-24:].tolist()
     assert len(set(groups)) == PHOTOS
+
+
+def test_alike_pictures_of_one_kind_beside_others_are_no_copies(flowers: list[Image.Image]) -> None:
+    """What is alike in all degrees is one kind of picture, however many of it there are."""
+    shares = np.random.default_rng(0).uniform(0.3, 0.75, 60)
+    base = flowers[0].resize((320, 240))
+    kind = [Image.blend(one.resize((320, 240)), base, share) for one, share in zip(flowers[1:61], shares, strict=True)]
+    assert near_pairs([sketch(one) for one in (*kind, *flowers[61:])]) == []
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])

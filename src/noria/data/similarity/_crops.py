@@ -45,8 +45,9 @@ def likeness(
     It is 0 below `threshold`, or where the window is less than half as high or wide as the whole.
     """
     many = len(pairs) > _MANY * _DRAWN
-    roughly = _usual(grey, aspects, ROUGH, _MOST_ROUGHLY) if many else None
-    closely = _usual(grey, aspects, CLOSER, _MOST, min(_DRAWN, len(pairs)))
+    some = grey[looks.distinct], aspects[looks.distinct]
+    roughly = _usual(*some, ROUGH, _MOST_ROUGHLY) if many else None
+    closely = _usual(*some, CLOSER, _MOST, min(_DRAWN, len(pairs)))
     least = max(LIKELY, _BEFORE * threshold, closely.least if many else 0.0)
 
     def compared(some: Pairs) -> tuple[Float, Pairs]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.data.similarity import _whitening
+from noria.data.similarity._distinct import distinct
 from noria.data.similarity._whitening import Vectors, spread_over, unit
 from noria.ordered import default_threads, ordered_map
 
@@ -33,8 +34,10 @@ class Looks:
 
     def __init__(self, grey: Grey) -> None:
         self._grey = grey
-        some = grey[spread_over(len(grey), _whitening.SAMPLE // 2)]
-        flat = _flat(some)
+        some = spread_over(len(grey), _whitening.SAMPLE // 2)
+        flat = _flat(grey[some])
+        stay = distinct(_as_they_are(flat, grey.shape[1]))
+        self.distinct, flat = some[stay], flat[stay]  # indices of pictures that say what all have in common
         self._whitening = _whitening.fit(np.concatenate([flat, _mirrored(flat, grey.shape[1])]))
         usual = _highest(*self._drawn(), _USUAL)
         self.equal = usual + _EQUAL * (1 - usual)  # cosine of pictures as they are from which they are the same
@@ -71,13 +74,16 @@ class Looks:
         return np.asarray(np.maximum(*found), np.float32)
 
     def by_nature(self, chance: float) -> float:
-        """Return the likeness that a pair of this dataset exceeds with a probability of `chance`."""
+        """Return the likeness that a pair of this dataset exceeds with a probability of `chance`.
+
+        However many copies of one picture there are: they say nothing about unrelated ones.
+        """
         straight, mirrored = (self._whitening.full(one) for one in self._drawn())
         return _highest(straight, mirrored, chance)
 
     def _drawn(self) -> tuple[Vectors, Vectors]:
         """Some of the pictures, straight and mirrored."""
-        some = self._grey[spread_over(len(self._grey), _DRAWN)]
+        some = self._grey[self.distinct[spread_over(len(self.distinct), _DRAWN)]]
         flat = _flat(some)
         return flat, _mirrored(flat, some.shape[1])
 
@@ -131,11 +137,23 @@ def _mirrored(flat: Vectors, side: int) -> Vectors:
 
 def _whole_and_middle(ones: Vectors, first: Places, others: Vectors, second: Places, side: int) -> Vectors:
     """Return (p,), the lower of two cosines: of all, and of the middle of the frame."""
-    edge = side // _EDGE
-    inner = [one.reshape(-1, side, side)[:, edge : side - edge, edge : side - edge] for one in (ones, others)]
-    flat = [unit(one.reshape(len(one), (side - 2 * edge) ** 2)) for one in inner]
-    cosines = [np.einsum("pd,pd->p", one[first], other[second]) for one, other in ((ones, others), flat)]
+    inner = _middle(ones, side), _middle(others, side)
+    cosines = [np.einsum("pd,pd->p", one[first], other[second]) for one, other in ((ones, others), inner)]
     return np.asarray(np.minimum(*cosines), np.float32)
+
+
+def _as_they_are(flat: Vectors, side: int) -> Vectors:
+    """Return (n, n) likeness of each two, not whitened."""
+    mirrored = _mirrored(flat, side)
+    inner, inner_mirrored = (_middle(one, side) for one in (flat, mirrored))
+    found = (np.minimum(flat @ flat.T, inner @ inner.T), np.minimum(flat @ mirrored.T, inner @ inner_mirrored.T))
+    return np.asarray(np.maximum(*found), np.float32)
+
+
+def _middle(flat: Vectors, side: int) -> Vectors:
+    edge = side // _EDGE
+    inner = flat.reshape(-1, side, side)[:, edge : side - edge, edge : side - edge]
+    return unit(inner.reshape(len(flat), (side - 2 * edge) ** 2))
 
 
 def _highest(straight: Vectors, mirrored: Vectors, chance: float) -> float:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
 
@@ -67,6 +68,7 @@ def run_server(
         log = LinesLog(config.server.log)
         stack.callback(log.close)
         _reroute(log, stack)
+        _allow_files()
         journal = log if config.server.journal is None else LinesLog(config.server.journal)
         listening = stack.enter_context(_listening(config.server.host, config.server.http, together is not None))
         identity = identity or first_identity(config.tls, config.server.host)
@@ -100,7 +102,7 @@ class _Server:
         peers = Peers(together) if together else None
         self._service = Service(config, log=log, journal=journal, each_model=source.each_model, peers=peers)
         self._guard = Guard(config.keys, config.rate, together)
-        self._http = _Uvicorn(self._uvicorn_config())
+        self._http = _Uvicorn(self._uvicorn_config(), config.limits.header_seconds)
         self._stopping = asyncio.Event()
         self._reloads: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None  # at the certificate
@@ -113,7 +115,9 @@ class _Server:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         if self._together and (parent := parent_process()):
             loop.add_reader(parent.sentinel, self._stop_alone)
-        await self._service.start()
+        stopping = loop.create_task(self._stopping.wait())
+        if not await self._started(stopping):
+            return
         _require_some_model(self._service)
         http = loop.create_task(self._http.serve(sockets=[self._listening]))
         grpc = await self._start_grpc()
@@ -122,7 +126,6 @@ class _Server:
         self._told(self._service, self._addresses(grpc.port if grpc else None))
         if self._shown and self._config.server.poll_seconds:
             self._looking = loop.create_task(self._keep_looking_at_certificate())
-        stopping = loop.create_task(self._stopping.wait())
         await asyncio.wait({http, stopping}, return_when=asyncio.FIRST_COMPLETED)
         self._service.draining = True  # /readyz says so; what has begun is finished
         self._http.should_exit = True
@@ -132,6 +135,19 @@ class _Server:
         if self._looking:
             self._looking.cancel()
         await self._service.close()
+
+    async def _started(self, stopping: asyncio.Task[Literal[True]]) -> bool:
+        """Load the models; return False where the server is to stop before they are: what has not begun is left."""
+        starting = asyncio.get_running_loop().create_task(self._service.start())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            return True
+        starting.cancel()
+        await asyncio.wait({starting})
+        self._service.journal("stopped while loading")
+        await self._service.close()
+        return False
 
     async def _start_grpc(self) -> GrpcServer | None:
         settings = self._config.server
@@ -239,7 +255,34 @@ class _Server:
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn without its own handling of signals."""
+    """uvicorn without its own handling of signals; who connects has so many seconds for the handshake of TLS.
+
+    Until that has been made, nothing else counts or ends a connection, and a minute is what it would have.
+    """
+
+    def __init__(self, config: uvicorn.Config, handshake_seconds: float) -> None:
+        super().__init__(config)
+        self._handshake_seconds = handshake_seconds if config.ssl else None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        config, loop = self.config, asyncio.get_running_loop()
+
+        def protocol() -> Any:
+            made: Any = config.http_protocol_class
+            return made(config=config, server_state=self.server_state, app_state={}, _loop=loop)
+
+        self.servers = [
+            await loop.create_server(
+                protocol,
+                sock=one,
+                ssl=config.ssl,
+                ssl_handshake_timeout=self._handshake_seconds,
+                backlog=config.backlog,
+            )
+            for one in sockets or []
+        ]
+        self.started = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -273,6 +316,13 @@ def _reroute(log: LinesLog, stack: ExitStack) -> None:
     handler = Rerouted(log)
     logging.getLogger().addHandler(handler)
     stack.callback(logging.getLogger().removeHandler, handler)
+
+
+def _allow_files() -> None:
+    """Let the process open as many files as it may: a shell's usual limit is as many as there may be connections."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -169,6 +169,18 @@ def test_a_process_that_is_started_anew_shows_what_the_others_do_where_the_new_c
     assert one.shown() == {second}
 
 
+def test_who_connects_and_makes_no_handshake_is_let_go(
+    start: Callable[..., Any], texts_bundle: Bundle, tmp_path: Path
+) -> None:
+    config = tmp_path / "serve.toml"
+    config.write_text("[limits]\nheader_seconds = 1\n", encoding="utf-8")
+    server = start(f"m={texts_bundle.path}", "--config", config, "--trial-tls", "--grpc", "-1")
+    host, _, port = server.http.removeprefix("https://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as made:
+        made.sendall(b"\x16\x03\x01")  # the beginning of one
+        assert made.recv(100) == b""
+
+
 def test_a_key_with_a_password_is_told_and_nobody_is_asked_for_it(texts_bundle: Bundle, tmp_path: Path) -> None:
     issued = Issued(tmp_path)
     issued.issue("locked", password=b"secret")

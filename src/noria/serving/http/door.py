@@ -43,6 +43,7 @@ SECURITY = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "media-src 'self' blob:; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
 }
+_SECURITY = [(name.encode(), value.encode()) for name, value in SECURITY.items()]
 
 
 @dataclass(eq=False, slots=True)
@@ -181,8 +182,7 @@ class Door:
     ) -> None:
         told = visit.request.headers.get("x-request-id", "")
         request_id = told if REQUEST_ID.fullmatch(told) else uuid4().hex
-        for name, value in SECURITY.items():
-            response.headers.setdefault(name, value)
+        response.raw_headers += _SECURITY
         response.headers["x-request-id"] = request_id
         if not visit.invited and "expect" in visit.request.headers:
             response.headers["connection"] = "close"  # whether a body comes after this answer, nobody knows

@@ -13,6 +13,7 @@ from noria.standard_output import say, say_line, write
 from noria.terminal import stderr_console
 
 if TYPE_CHECKING:
+    from noria.serving.guards.certificate import Identity
     from noria.serving.server import Addresses
     from noria.serving.service import Service
     from noria.serving.settings import ConfigSource, ServeConfig
@@ -71,12 +72,15 @@ def serve(
     Supervisor(run_child, found, source, processes, write if as_json else _tell_processes).watch()
 
 
-def run_child(config: ServeConfig, source: ConfigSource, folder: Path) -> None:
+def run_child(config: ServeConfig, source: ConfigSource, folder: Path, identity: Identity | None) -> None:
     """Serve as one of several processes on a port, which share a folder."""
     from noria.serving.processes import tell_ready
     from noria.serving.server import run_server
 
-    run_server(config, told=lambda *told: tell_ready(folder, _as_json(*told)), source=source, together=folder)
+    def ready(*told: Any) -> None:
+        tell_ready(folder, _as_json(*told))
+
+    run_server(config, told=ready, source=source, together=folder, identity=identity)
 
 
 def versions(

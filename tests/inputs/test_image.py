@@ -475,3 +475,17 @@ def insert_chunk(png: bytes, name: bytes, content: bytes) -> bytes:
 
 def insert_checksums(png: bytes) -> bytes:
     return assemble(chunks(png))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
+def test_the_pixels_of_a_picture_are_those_of_its_header_whatever_follows(kind: str) -> None:
+    data = encode(Image.new("RGB", (300, 200)), kind)
+    assert image.pixels(data) == 300 * 200
+    if kind != "TIFF":  # whose header may stand at its end
+        assert image.pixels(data[: len(data) * 3 // 4]) == 300 * 200
+
+
+def test_a_progressive_picture_counts_once_in_ten_scans() -> None:
+    data = encode(Image.new("RGB", (300, 200)), "JPEG", progressive=True)
+    assert image.pixels(data) == 300 * 200
+    assert image.pixels(data + b"\xff\xda" * 490) == pytest.approx(50 * 300 * 200, rel=0.05)

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import socket
 import threading
 import time
@@ -274,3 +275,15 @@ def test_what_is_refused_before_it_is_read_leaves_the_connection_usable(
     early = [line for line in server.log() if line.get("early")]
     assert early
     assert all(line["code"] == 503 and line["model"] == "m" for line in early)
+
+
+def test_a_shells_limit_on_open_files_is_none_of_connections(start: Callable[..., Any], texts_bundle: Bundle) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))  # what a child begins with
+    try:
+        server = start(f"m={texts_bundle.path}", "--grpc", "-1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    limits = Path(f"/proc/{server.process.pid}/limits").read_text(encoding="utf-8")
+    (line,) = [one for one in limits.splitlines() if one.startswith("Max open files")]
+    assert line.split()[3] == line.split()[4]

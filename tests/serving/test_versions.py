@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from noria.artifacts.bundle import Bundle
 from noria.errors import ArtifactError, ConfigError, NotServedError
 from noria.serving.routing import Routing, changed, read_routing, versions_in, write_routing
-from noria.serving.telemetry import LinesLog
+from noria.serving.telemetry import LinesLog, Metrics
 
 TEXT = "房间很干净"
 PLAIN = {"content-type": "text/plain"}
@@ -282,6 +284,35 @@ def test_a_folder_with_a_number_too_long_is_no_version(
     until(lambda: answering(server) == 2)
     assert states(server).keys() <= {1, 2}
     assert noria("versions", models)["versions"] == [1, 2]
+
+
+def test_the_answers_of_versions_that_ended_long_ago_are_not_told_for_ever() -> None:
+    metrics = Metrics()
+    for number in range(100):
+        metrics.count_answers("m", number, np.eye(3, dtype=np.float32), ["a", "b", "c"])
+        metrics.tell_versions([("m", str(number))])
+    told = metrics.exposition().decode()
+    kept = set(re.findall(r'noria_answers_total{label="a",model="m",version="(\d+)"}', told))
+    assert kept == {str(number) for number in range(100 - 1 - 16, 100)}
+    assert set(re.findall(r'noria_confidence_count{model="m",version="(\d+)"}', told)) == kept
+
+
+def test_a_stop_while_models_are_loaded_leaves_the_rest(texts_bundle: Bundle, tmp_path: Path) -> None:
+    models = [f"m{number}={texts_bundle.path}" for number in range(30)]
+    command = [sys.executable, "-m", "noria", "serve", *models, "--http", "0", "--grpc", "-1", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None and process.stdout is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(json.loads(line)["event"])
+            if lines[-1] == "loaded":
+                process.send_signal(signal.SIGTERM)
+                break
+        lines += [json.loads(line)["event"] for line in process.stderr]
+        assert process.wait(60) == 0
+        assert "stopped while loading" in lines
+        assert lines.count("loaded") < 30
+        assert process.stdout.read() == ""  # it never said that it answers
 
 
 def test_a_line_of_what_is_no_json_is_written_all_the_same(tmp_path: Path) -> None:

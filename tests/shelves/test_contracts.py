@@ -81,6 +81,7 @@ def test_a_reader_knows_its_own_and_refuses_the_rest(name: str, tmp_path: Path) 
 
 GOOD = {"image": photo, "text": lambda: "Das Café — 很好! 👍".encode()}
 BAD = {"image": (b"", b"\0" * 100, photo()[:40]), "text": (b"", b"\0" * 100, b" \n\t")}
+PIXELS = {"image": 24 * 24, "text": 0}
 
 
 @pytest.mark.parametrize("name", members("noria.inputs"))
@@ -99,6 +100,8 @@ def test_an_input_reads_a_good_example_and_refuses_a_bad_one(name: str) -> None:
     assert read(good).dtype in (np.uint8, np.int32)
     assert read(good).any()
     assert module.inspect(good, settings).content_sha256 == module.inspect(good, settings).content_sha256
+    assert module.pixels(good) == PIXELS[name]
+    assert all(module.pixels(bad) == 0 for bad in (b"", b"\0" * 100))
     assert 0 < len(module.preview(good)) < 10_000
     assert type(module.close_up(good)) is type(module.preview(good))
     for _ending, _note, variant in module.variants(good):

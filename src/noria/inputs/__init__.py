@@ -5,6 +5,7 @@ A member offers
   `AT_ONCE`, how many a thread is handed at once, for an input that is read in microseconds;
 - `INPUT_NAME`, `ARRAY_NAME`, `ARRAY_DTYPE`, `array_shape(settings)`: the tensors of a served model, as raw bytes and as
   what the input reads; `MEDIA_TYPE`: how the types of inputs begin that are sent as they are;
+- `pixels(data)`: how many pixels its header says that there are to decode; 0 for what has none;
 - `Settings`, how an input is read; they travel in every run and bundle;
 - `inspect(data, settings) -> facts` with `content_sha256`, or UnreadableInputError: the validator at every door;
 - `learn(examples, settings) -> {file name: content}`: what is learnt from training inputs, e.g. a vocabulary; it

@@ -6,24 +6,18 @@ serving and refuses exactly the same files. `exporting/graphs/image.py` answers 
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import hashlib
 import io
-import logging
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageChops, ImageCms, ImageFile
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -31,9 +25,10 @@ from PIL.WebPImagePlugin import WebPImageFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from noria.errors import UnreadableInputError
+from noria.inputs._image_header import OPENERS, hush_decoders, is_webp, opener_of, webp_canvas
+from noria.inputs._image_header import pixels as pixels  # offered by every member of the shelf
 from noria.inputs._image_sketch import SIDE, Taken, camera_of, measured, sketch_of
 from noria.inputs._image_sketch import open_sketches as open_sketches
-from noria.inputs._image_strangers import name_of_stranger
 from noria.inputs._image_variants import variants as variants  # offered by every member of the shelf
 
 Fit = Literal["stretch", "pad", "crop"]
@@ -41,7 +36,6 @@ Resample = Literal["bilinear", "bicubic"]
 BatchReader = Callable[[Sequence[bytes]], list[NDArray[np.uint8] | UnreadableInputError]]
 Size = tuple[int, int]  # width, height, as Pillow counts
 
-SUPPORTED: Final = "JPEG, PNG, WebP, BMP, GIF, TIFF"
 NOUN: Final = ("picture", "pictures")
 STANDARD_INPUT: Final = "files"
 INPUT_NAME: Final = "image_bytes"
@@ -126,7 +120,7 @@ def looks_like_picture(head: bytes) -> bool:
     """
     if head.startswith(b"BM"):
         return b"\0" in head
-    return head.startswith(tuple(_OPENERS)) or _is_webp(head)
+    return head.startswith(tuple(OPENERS)) or is_webp(head)
 
 
 def learn(examples: Iterable[bytes], settings: Settings) -> dict[str, bytes]:
@@ -210,22 +204,6 @@ def _needed(size: Size, settings: Settings) -> Size:
 
 # From bytes to an opened file.
 
-_Opener = type[JpegImageFile | PngImageFile | WebPImageFile | BmpImageFile | GifImageFile | TiffImageFile]
-
-_OPENERS: dict[bytes, _Opener] = {
-    b"\xff\xd8\xff": JpegImageFile,
-    b"\x89PNG\r\n\x1a\n": PngImageFile,
-    b"BM": BmpImageFile,
-    b"GIF87a": GifImageFile,
-    b"GIF89a": GifImageFile,
-    b"II*\0": TiffImageFile,
-    b"MM\0*": TiffImageFile,
-    b"II\0*": TiffImageFile,
-    b"MM*\0": TiffImageFile,
-    b"II+\0": TiffImageFile,
-    b"MM\0+": TiffImageFile,
-}
-
 # A progressive JPEG is gone over once a scan. More work than this many scans of the largest picture is an attack.
 _MAX_SCANS = 50
 
@@ -256,10 +234,10 @@ def _open(data: bytes, settings: Settings) -> ImageFile.ImageFile:
     The plugins are called directly: `Image.open` warns of large pictures and knows a limit of its own, which can
     only be changed for the whole process.
     """
-    opener = _opener(data)
-    _hush_decoders()
+    opener = opener_of(data)
+    hush_decoders()
     if opener is WebPImageFile:
-        _refuse_bomb(_webp_canvas(data), WEIGHT["WEBP"], settings)  # opening one takes memory for its canvas
+        _refuse_bomb(webp_canvas(data), WEIGHT["WEBP"], settings)  # opening one takes memory for its canvas
     image = opener(io.BytesIO(data))
     weight = max(WEIGHT.get(str(image.format), 1), WEIGHT.get(image.mode, 1))
     _refuse_bomb(image.size, weight, settings)
@@ -273,45 +251,6 @@ def _open(data: bytes, settings: Settings) -> ImageFile.ImageFile:
     if isinstance(image, PngImageFile):
         _mend_transparent_colour(image, bit_depth=data[24])
     return image
-
-
-@functools.cache
-def _hush_decoders() -> None:
-    """Keep Pillow and libtiff from writing to standard error, once for the process.
-
-    Pillow tells of odd metadata by warnings and log lines, libtiff of damage by plain prints. What matters comes out
-    as a refusal. `warnings.catch_warnings` around each call would not be safe with threads.
-    """
-    warnings.filterwarnings("ignore", module=r"PIL\.")
-    logging.getLogger("PIL").addHandler(logging.NullHandler())
-    core = find_spec("PIL._imaging")
-    with suppress(AttributeError, OSError):  # where Pillow is built so that libtiff cannot be reached, it may print
-        ctypes.CDLL(core.origin if core else None).TIFFSetErrorHandler(None)
-
-
-def _opener(data: bytes) -> _Opener:
-    if not data:
-        raise UnreadableInputError("empty: 0 bytes")
-    for magic, opener in _OPENERS.items():
-        if data.startswith(magic):
-            return opener
-    if _is_webp(data):
-        return WebPImageFile
-    raise UnreadableInputError(f"{name_of_stranger(data)}; supported: {SUPPORTED}")
-
-
-def _is_webp(data: bytes) -> bool:
-    return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
-
-
-def _webp_canvas(data: bytes) -> Size:
-    """Return the canvas that the header of a WebP states, of the extended, lossless or lossy kind."""
-    if data[12:16] == b"VP8X" and len(data) >= 30:
-        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
-    if data[12:16] == b"VP8L" and len(data) >= 25:
-        bits = int.from_bytes(data[21:25], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
 
 
 def _refuse_bomb(size: Size, weight: int, settings: Settings) -> None:

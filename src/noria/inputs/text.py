@@ -181,6 +181,11 @@ def array_shape(settings: Settings) -> tuple[int | None, ...]:
     return (settings.length if settings.encoding == "sequence" else None,)
 
 
+def pixels(data: bytes) -> int:
+    """Return 0: a text has none."""
+    return 0
+
+
 def preview(data: bytes) -> str:
     """Return the beginning of a text, for a report."""
     return excerpt(data, PREVIEW_CHARACTERS)

@@ -16,17 +16,17 @@ from time import monotonic
 from typing import Any
 
 from noria.artifacts.files import read_json, write_json
-from noria.errors import NoriaError, UserError
-from noria.serving.guards.certificate import write_trial_certificate
+from noria.errors import ConfigError, NoriaError, UserError
+from noria.serving.guards.certificate import Identity, first_identity, renewed_identity, stamp_of
 from noria.serving.peers import forget_news, forget_process
-from noria.serving.settings import ConfigSource, ServeConfig, Tls
+from noria.serving.settings import ConfigSource, ServeConfig
 from noria.serving.telemetry import SHARED_FOLDER
 
 SOON = 5.0  # seconds; a process that dies sooner than that, several times, will not live
 MOST_EARLY_DEATHS = 3
 PAUSE, LONGEST_PAUSE = 0.2, 30.0
 
-Run = Callable[[ServeConfig, ConfigSource, Path], None]  # what a process does; importable by name
+Run = Callable[[ServeConfig, ConfigSource, Path, Identity | None], None]  # what a process does; importable by name
 
 
 class Supervisor:
@@ -46,6 +46,8 @@ class Supervisor:
         self._source = source
         self._count = count
         self._context = get_context("spawn")
+        self._identity: Identity | None = None  # the last one that could be shown
+        self._stamp: tuple[int, ...] = ()  # of its files
         self._folder = Path()  # that only the processes of this server have
         self._children: dict[int, tuple[BaseProcess, float]] = {}
         self._early_deaths: dict[int, int] = {}  # of each number, one after the other
@@ -65,13 +67,15 @@ class Supervisor:
         with tempfile.TemporaryDirectory(prefix="noria-serve-") as folder, _reserved(self._config) as config:
             self._folder = Path(folder)
             os.environ[SHARED_FOLDER] = folder  # read when the children import the metrics
-            self._config = _with_one_certificate(config, self._folder)
+            self._config = config
+            self._identity = first_identity(config.tls, config.server.host)  # else each would make its own for a trial
             try:
                 for number in range(self._count):
                     self._start(number)
                 while not self._stopping.wait(PAUSE):
                     self._tell_once_all_answer()
                     self._read_models_again()
+                    self._read_certificate_again()
                     self._replace_the_dead()
             finally:
                 self._signal_all(signal.SIGTERM)
@@ -79,9 +83,8 @@ class Supervisor:
                     child.join()
 
     def _start(self, number: int) -> None:
-        child = self._context.Process(
-            target=self._run, args=(self._config, self._source, self._folder), name=f"noria-{number}"
-        )
+        told = (self._config, self._source, self._folder, self._identity)  # over a pipe: no key in a file
+        child = self._context.Process(target=self._run, args=told, name=f"noria-{number}")
         child.start()
         self._children[number] = (child, monotonic())
 
@@ -106,8 +109,20 @@ class Supervisor:
             return  # the folders were looked at again, and nothing else
         with suppress(UserError):  # the others say what is wrong with it, and stay with what they have
             told = self._source.read()
-            self._config = self._config.model_copy(update={"models": told.models, "keys": told.keys, "rate": told.rate})
+            changed = {"models": told.models, "keys": told.keys, "rate": told.rate}
+            if told.tls.wanted == self._config.tls.wanted:
+                changed["tls"] = told.tls
+            self._config = self._config.model_copy(update=changed)
             forget_news(self._folder)
+
+    def _read_certificate_again(self) -> None:
+        """Keep the last one that could be used: who is started from now on shows what the others do."""
+        tls = self._config.tls
+        if (stamp := stamp_of(tls)) == self._stamp or tls.certificate is None or tls.key is None:
+            return
+        self._stamp = stamp
+        with suppress(ConfigError):  # the others say what is wrong with it
+            self._identity = renewed_identity(tls.certificate, tls.key)
 
     def _replace_the_dead(self) -> None:
         for number, (child, started) in list(self._children.items()):
@@ -141,14 +156,6 @@ class Supervisor:
 def tell_ready(folder: Path, told: dict[str, Any]) -> None:
     """Tell the parent, from one of the processes, that it answers from now on, and what it says of itself."""
     write_json(folder / f"ready-{os.getpid()}.json", told)
-
-
-def _with_one_certificate(config: ServeConfig, folder: Path) -> ServeConfig:
-    """Return the config with a trial's certificate made: else each process would show its own."""
-    if config.tls.certificate or not config.tls.trial:
-        return config
-    certificate, key = write_trial_certificate(folder, config.server.host)
-    return config.model_copy(update={"tls": Tls(certificate=certificate, key=key)})
 
 
 class _reserved:  # noqa: N801 - used as a function

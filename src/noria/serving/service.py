@@ -30,6 +30,7 @@ from noria.serving.tracing import Tracing, add_stages
 from noria.serving.versions import ServedModel, Version, require_loaded
 
 OBSERVE_SECONDS = 0.5
+HEADER = 8192  # bytes of JSON that are read in the time of a picture's header
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +410,7 @@ class Service:
         """Queue rows, wait for their outcomes and count what happened."""
         if len(rows) > (most := self.model(model).most_rows):
             raise TooLargeError(f"{len(rows):,} inputs in one request, at most {most:,} are taken.")
+        await self._require_few_pixels(version, rows)
         servable, batcher = require_loaded(version)
         job = batcher.submit(rows, deadline)
         try:
@@ -421,6 +423,16 @@ class Service:
         self._count(model, version, servable, job, outcomes)
         self._ask_shadow(model, version, rows, outcomes)
         return outcomes
+
+    async def _require_few_pixels(self, version: Version, rows: list[Row]) -> None:
+        """Refuse what would take too long to decode, by the headers; one picture is held to its own limit."""
+        servable, limits = version.servable, self.config.limits
+        if not isinstance(servable, BundleServable) or (len(rows) < 2 and limits.pixels <= limits.request_pixels):
+            return
+        found = await self.aside(len(rows) * HEADER, lambda: servable.pixels(rows))
+        if found > (most := limits.request_pixels):
+            told = f"The pictures have {found:,} pixels together, at most {most:,} are taken"
+            raise TooLargeError(f"{told}: send them in several requests.")
 
     def _count(self, model: str, version: Version, servable: Servable, job: Job, outcomes: list[Outcome]) -> None:
         if not job.rows:

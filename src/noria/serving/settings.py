@@ -55,6 +55,7 @@ class Limits(Section):
     body_bytes: int = Field(32 * MiB, ge=1024, description="of a request, also after it is unpacked")
     rows: int = Field(1024, ge=1, description="pictures or texts in one request")
     pixels: int = Field(50_000_000, ge=64, description="of a picture, as `max_pixels`")
+    request_pixels: int = Field(400_000_000, ge=64, description="of all pictures of a request, as their headers say")
     text_bytes: int = Field(1 * MiB, ge=16, description="of a text")
     explained_bytes: int = Field(65_536, ge=16, description="of a text whose words are to be explained")
     json_depth: int = Field(32, ge=4, le=200, description="brackets within brackets")

@@ -25,6 +25,7 @@ ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
 TENTHS = tuple(step / 10 for step in range(1, 11))
 MOST_LABELS = 200  # of a model that are counted by name; the others are counted together
 OTHERS = "(others)"
+ENDED_KEPT = 16  # versions whose answers are still told after they have ended
 REASONS: Mapping[type[NoriaError], str] = {BusyError: "capacity", DeadlineError: "deadline"}
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # set before the first import, where several processes count together
 
@@ -67,6 +68,7 @@ class Metrics:
             **kept,
         )
         self._available: set[tuple[str, str]] = set()
+        self._counted: dict[tuple[str, str], set[str]] = {}  # model and version -> labels that were answered
 
     def tell_versions(self, available: Collection[tuple[str, str]]) -> None:
         """Say which versions, each with its model, answer from now on."""
@@ -78,6 +80,7 @@ class Metrics:
         for model, number in available:
             self.versions.labels(model, number).set(1)
         self._available = set(available)
+        self._forget_old(available)
 
     def count_rejection(self, error: NoriaError) -> None:
         """Count a refusal; the doors call it, each once, so that a reason has one name whatever the protocol."""
@@ -97,9 +100,20 @@ class Metrics:
         for place, count in Counted(np.minimum(scores.argmax(axis=1), MOST_LABELS).tolist()).items():
             name = labels[place] if place < MOST_LABELS else OTHERS
             self.answers.labels(model, number, name).inc(count)
+            self._counted.setdefault((model, number), set()).add(name)
         observe = self.confidence.labels(model, number).observe
         for confidence in scores.max(axis=1).tolist():
             observe(confidence)
+
+    def _forget_old(self, available: Collection[tuple[str, str]]) -> None:
+        """Keep what the last versions that have ended answered; a server that learns every day has thousands."""
+        if SHARED_FOLDER in os.environ:
+            return  # processes that count together cannot forget
+        ended = [one for one in self._counted if one not in available]
+        for one in ended[:-ENDED_KEPT]:
+            for name in self._counted.pop(one):
+                self.answers.remove(*one, name)
+            self.confidence.remove(*one)
 
 
 class LinesLog:

@@ -246,6 +246,38 @@ def test_who_offers_another_protocol_is_answered_in_this_one(served: Any, cut: i
     assert first == second and first["predictions"] and healths == [{"status": "ok"}] * 1_001
 
 
+def test_who_waits_to_send_a_body_is_not_kept_waiting_by_a_refusal(
+    start: Callable[..., Any], texts_bundle: Bundle, tmp_path: Path
+) -> None:
+    config = tmp_path / "serve.toml"
+    config.write_text(f'[limits]\nconnections = 1\n[[models]]\nname = "m"\npath = "{texts_bundle.path}"\n', "utf-8")
+    server = start("--config", config, "--grpc", "-1")
+    waiting = b"POST %s HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n"
+    with connected(server) as first:
+        first.sendall(HEALTH + b"\r\n")
+        first.recv(65536)
+        with connected(server) as surplus:
+            surplus.sendall(waiting % b"/v1/models/m:predict")
+            assert told_to_the_end(surplus).startswith(b"HTTP/1.1 503")
+    with connected(server) as made:
+        made.sendall(waiting % b"/nothing")
+        answer = told_to_the_end(made)  # closed, for nobody knows whether the body will come
+        assert answer.startswith(b"HTTP/1.1 404")
+        assert b"connection: close" in answer
+    with connected(server) as made:
+        made.sendall(waiting % b"/v1/models/m:predict")
+        assert made.recv(65536).startswith(b"HTTP/1.1 100")
+        made.sendall(b"no JSON !")
+        assert made.recv(65536).startswith(b"HTTP/1.1 400")
+
+
+def told_to_the_end(made: socket.socket) -> bytes:
+    told = b""
+    while piece := made.recv(65536):
+        told += piece
+    return told
+
+
 def test_a_server_is_no_proxy(served: Any) -> None:
     with connected(served) as made:
         made.sendall(b"CONNECT example.org:443 HTTP/1.1\r\nhost: example.org:443\r\n\r\nabc")

@@ -166,6 +166,7 @@ def test_the_open_inference_protocol(client: httpx.Client, files: list[Path]) ->
         {"name": 3},
         {"datatype": "FP32"},
         {"shape": [1] * 65},
+        {"shape": [2**63 - 1] * 33},
         {"shape": [0, 2**64 - 1], "data": []},
     ],
 )
@@ -174,6 +175,8 @@ def test_wrong_tensors_of_the_open_inference_protocol_are_told(client: httpx.Cli
     answer = client.post("/v2/models/texts/infer", json={"inputs": [entry]})
     assert answer.status_code == 400
     assert answer.json()["error"]
+    sides = change.get("shape", ())
+    assert len(sides) <= 32 or "at most 32 whole numbers" in answer.json()["error"]  # they are not multiplied
 
 
 @pytest.mark.parametrize("charset", ["gb18030", "GBK", "utf-16", "utf-8", '"big5"'])

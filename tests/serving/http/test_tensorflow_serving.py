@@ -221,6 +221,43 @@ def test_gzip_is_read_and_written(client: httpx.Client) -> None:
     assert "content-encoding" not in plain.headers
 
 
+def test_a_body_of_several_gzip_streams_is_read_to_its_end_and_nothing_else_may_follow(client: httpx.Client) -> None:
+    whole = json.dumps({"instances": ["很好", "很差"]}).encode()
+    url, headers = "/v1/models/texts:predict", {"content-encoding": "gzip"}
+    packed = gzip.compress(whole[:20]) + gzip.compress(b"") + gzip.compress(whole[20:])
+    answer = client.post(url, content=packed, headers=headers)
+    assert (answer.status_code, len(answer.json()["predictions"])) == (200, 2)
+    for rest, words in (
+        (b"rubbish", "not gzip"),
+        (gzip.compress(b" ")[:-4], "cut off"),
+        (gzip.compress(b"") * 2000, "streams"),
+    ):
+        answer = client.post(url, content=gzip.compress(whole) + rest, headers=headers)
+        assert (answer.status_code, words in answer.json()["error"]) == (400, True)
+
+
+@pytest.mark.parametrize(("accepted", "packed"), [("gzip", True), ("identity, GZIP;q=0.5", True), ("gzip;q=0", False),
+                                                  ("br, gzip; q=0.0, *", False), ("x-gzipped", False)])  # fmt: skip
+def test_an_answer_is_packed_for_who_says_so(client: httpx.Client, accepted: str, packed: bool) -> None:
+    answer = client.get("/openapi.json", headers={"accept-encoding": accepted})
+    assert (answer.headers.get("content-encoding") == "gzip") is packed
+
+
+def test_a_context_is_not_repeated_without_end(client: httpx.Client) -> None:
+    body = {"context": {"input_text": "x" * 100_000}, "examples": [{}] * 400}
+    answer = client.post("/v1/models/texts:classify", json=body)
+    assert answer.status_code == 413
+    assert "The context, once for each of 400 examples" in answer.json()["error"]
+    few = client.post("/v1/models/texts:classify", json={**body, "examples": [{}] * 2})
+    assert len(few.json()["results"]) == 2
+
+
+def test_a_long_name_is_not_quoted_in_full(client: httpx.Client) -> None:
+    answer = client.post("/v1/models/texts:predict", json={"signature_name": "s" * 100_000, "instances": ["x"]})
+    assert answer.status_code == 400
+    assert len(answer.json()["error"]) <= 1000
+
+
 def test_a_gzip_that_is_a_bomb_or_cut_off_is_refused(client: httpx.Client) -> None:
     bomb = gzip.compress(b" " * (64 * 2**20), 9)
     headers = {"content-encoding": "gzip"}

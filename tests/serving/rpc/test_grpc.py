@@ -167,6 +167,28 @@ def test_errors_have_their_codes(channel: grpc.Channel) -> None:
         assert caught.value.code() is code
 
 
+def test_an_error_that_quotes_a_long_name_arrives_as_what_it_is(channel: grpc.Channel) -> None:
+    request = predict_request("texts", "input_text", [b"good"])
+    request.model_spec.signature_name = "签" * 20_000
+    with pytest.raises(grpc.RpcError) as caught:
+        call(channel, "Prediction.Predict", request)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "There is no signature" in caught.value.details()
+
+
+def test_a_context_is_not_repeated_without_end(channel: grpc.Channel) -> None:
+    request = new("ClassificationRequest")
+    request.model_spec.name = "texts"
+    told = request.input.example_list_with_context
+    told.context.features.feature["input_text"].bytes_list.value.append(b"x" * 100_000)
+    for _ in range(400):
+        told.examples.add()
+    with pytest.raises(grpc.RpcError) as caught:
+        call(channel, "Prediction.Classify", request)
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "The context" in caught.value.details()
+
+
 def test_keys_are_asked_for(start: Callable[..., Any], texts_bundle: Bundle, tmp_path: Path) -> None:
     from noria.serving.guards.door import new_key
 

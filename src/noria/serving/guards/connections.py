@@ -129,6 +129,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refusal = refuse(self.parser.get_method().decode("ascii"), path, self.headers, address)
         if self._refusal is None:
             super().on_headers_complete()
+        elif self.expect_100_continue:  # its client sends the body only after a word of ours, which this is
+            self._tell_refusal(self._refusal, keep=False)
         else:
             self._timer = self.loop.call_later(self.body_seconds, self._refuse, 408)
 
@@ -145,8 +147,13 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._refusal is None:
             super().on_message_complete()
             return
-        (head, body), self._refusal = self._refusal, None
-        keep = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive() and not self._surplus
+        refusal, self._refusal = self._refusal, None
+        if not self.transport.is_closing():
+            keep = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive() and not self._surplus
+            self._tell_refusal(refusal, keep=keep)
+
+    def _tell_refusal(self, refusal: tuple[bytes, bytes], *, keep: bool) -> None:
+        head, body = refusal
         ends = [b"%s: %s\r\n" % pair for pair in self.server_state.default_headers]
         ends += [b"content-length: %d\r\n\r\n" % len(body) if keep else
                  b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)]  # fmt: skip

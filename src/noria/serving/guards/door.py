@@ -14,6 +14,7 @@ from noria.serving.guards.rates import FEW, MANY, Memory, Rates, shared_memory
 from noria.serving.settings import Key, Rate, Scope
 
 PREFIX = "noria_"
+WORDS = 1000  # characters of an error; over gRPC a client takes 16 KiB, in which a character may need twelve bytes
 
 
 def new_key() -> tuple[str, str]:
@@ -98,6 +99,11 @@ class Guard:
         if scope not in known.scopes:
             raise ForbiddenError(f"This API key is not good for {scope!r}, only for {', '.join(known.scopes)}.")
         return Visitor(known.name, known.models)
+
+
+def shortened(message: str) -> str:
+    """Return the beginning of an error's words, which may quote a name of millions of characters."""
+    return message if len(message) <= WORDS else message[: WORDS - 1] + "…"
 
 
 def network_of(address: str) -> str:

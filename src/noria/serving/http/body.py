@@ -17,6 +17,8 @@ from noria.serving.guards.budget import Budget
 from noria.serving.settings import Limits
 
 PIECE = 2**20  # bytes of JSON that are looked at at once
+MOST_STREAMS = 1024  # of gzip in a body
+PACKED_PIECE = 16_384  # bytes that are unpacked at once
 _TOKENS = (b"NaN", b"Infinity")  # which TensorFlow Serving takes as numbers, and JSON does not know
 
 
@@ -116,16 +118,25 @@ def _reserve(request: Request, budget: Budget, count: int) -> None:
 
 
 def _unpacked(body: bytes, limits: Limits) -> bytes:
-    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    try:
-        data = unpacker.decompress(body, limits.body_bytes + 1)
-    except zlib.error as error:
-        raise RequestError(f"The body is not gzip: {error}.") from None
-    if len(data) > limits.body_bytes:
-        raise _too_large(limits)
-    if not unpacker.eof:
+    """Unpack gzip, which may be several streams one after the other, as parallel packers write them."""
+    data, start, streams = bytearray(), 0, 0
+    unpacker = None
+    while start < len(body):
+        if unpacker is None or unpacker.eof:
+            unpacker, streams = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16), streams + 1
+            if streams > MOST_STREAMS:
+                raise RequestError(f"The body is more than {MOST_STREAMS:,} gzip streams; pack it as one.")
+        piece = body[start : start + PACKED_PIECE]  # what is left of it after a stream's end is copied
+        try:
+            data += unpacker.decompress(piece, limits.body_bytes + 1 - len(data))
+        except zlib.error as error:
+            raise RequestError(f"The body is not gzip: {error}.") from None
+        if len(data) > limits.body_bytes:
+            raise _too_large(limits)
+        start += len(piece) - len(unpacker.unused_data)
+    if unpacker is None or not unpacker.eof:
         raise RequestError("The body is cut off: its gzip stream does not end.")
-    return data
+    return bytes(data)
 
 
 def _too_large(limits: Limits) -> TooLargeError:

@@ -21,7 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from noria.errors import BusyError, NoriaError, RequestError, SlowRequestError, TooLargeError, TooManyRequestsError
 from noria.serving.guards.budget import Budget
-from noria.serving.guards.door import Guard, key_in
+from noria.serving.guards.door import Guard, key_in, shortened
 from noria.serving.http.body import read_body
 from noria.serving.service import Service
 from noria.serving.settings import Scope as KeyScope
@@ -43,6 +43,7 @@ SECURITY = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "media-src 'self' blob:; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
 }
+_SECURITY = [(name.encode(), value.encode()) for name, value in SECURITY.items()]
 
 
 @dataclass(eq=False, slots=True)
@@ -59,6 +60,7 @@ class Visit:
     body_bytes: int = 0
     body_sha256: str = ""
     read_seconds: float = 0.0
+    invited: bool = False  # to send the body, where the client waits for that
     stages: list[Stage] = field(default_factory=list)
 
     @property
@@ -74,6 +76,7 @@ class Visit:
 
     async def body(self) -> bytes:
         """Return the body of the request, unpacked, and remember its size and hash for the log."""
+        self.invited = True
         data = await read_body(self.request, self.service.config.limits, self.budget, self.service.aside)
         self.body_bytes = len(data)
         self.body_sha256 = await self.service.aside.sha256(data)
@@ -179,9 +182,10 @@ class Door:
     ) -> None:
         told = visit.request.headers.get("x-request-id", "")
         request_id = told if REQUEST_ID.fullmatch(told) else uuid4().hex
-        for name, value in SECURITY.items():
-            response.headers.setdefault(name, value)
+        response.raw_headers += _SECURITY
         response.headers["x-request-id"] = request_id
+        if not visit.invited and "expect" in visit.request.headers:
+            response.headers["connection"] = "close"  # whether a body comes after this answer, nobody knows
         if _is_to_be_packed(response, visit.request.headers.get("accept-encoding", "")):
             await self._service.aside(len(response.body), lambda: _pack(response))
         self._budget.give_back(scope.pop("reserved", 0))  # the request has gone; a slow reader holds its answer only
@@ -287,7 +291,7 @@ def json_answer(value: Any, status: int = 200) -> Response:
 
 def error_answer(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
     """Return an error as TensorFlow Serving gives it."""
-    told = message.encode("utf-8", "replace").decode()  # a message may quote what is no text
+    told = shortened(message).encode("utf-8", "replace").decode()  # a message may quote what is no text
     return Response(orjson.dumps({"error": told}), status, headers, media_type="application/json")
 
 
@@ -309,7 +313,16 @@ async def _gone(request: Request) -> None:
 
 
 def _is_to_be_packed(response: Response, accepted: str) -> bool:
-    return len(response.body) >= SMALL and "gzip" in accepted and "content-encoding" not in response.headers
+    return len(response.body) >= SMALL and _takes_gzip(accepted) and "content-encoding" not in response.headers
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Tell whether a client takes gzip, by its header Accept-Encoding; `gzip;q=0` says that it does not."""
+    for one in accepted.lower().split(","):
+        name, _, weight = one.partition(";")
+        if name.strip() == "gzip":
+            return not weight or weight.partition("=")[2].strip().strip("0.") != ""
+    return False
 
 
 def _pack(response: Response) -> None:

@@ -18,6 +18,7 @@ from noria.errors import NotServedError, RequestError
 from noria.serving.http.body import parse_json
 from noria.serving.http.door import Route, Visit, json_answer
 from noria.serving.http.tensors_json import dump, to_array, to_columns
+from noria.serving.protos.tensors import MOST_DIMENSIONS
 from noria.serving.service import Spec
 from noria.serving.settings import Limits
 from noria.serving.tensors import TensorSpec, dtype_of
@@ -150,8 +151,9 @@ def _input(told: Any) -> tuple[str, NDArray[Any]]:
     name, shape, dtype = told["name"], told.get("shape"), _DTYPES.get(str(told.get("datatype")))
     if dtype is None:
         raise RequestError(f"Input {name!r}: the datatype is to be one of {', '.join(sorted(_DTYPES))}.")
-    if not isinstance(shape, list) or not all(type(side) is int and side >= 0 for side in shape):
-        raise RequestError(f"Input {name!r}: the shape is to be a list of whole numbers.")
+    # Their number is bounded before they are multiplied: a product of a hundred thousand sides takes minutes.
+    if not isinstance(shape, list) or len(shape) > MOST_DIMENSIONS or not all(map(_is_side, shape)):
+        raise RequestError(f"Input {name!r}: the shape is to be a list of at most {MOST_DIMENSIONS} whole numbers.")
     if not isinstance(told.get("data"), list):
         raise RequestError(f"Input {name!r}: data is to be a list; the binary extension is not offered.")
     data = to_array(told["data"], TensorSpec(dtype, None), name).reshape(-1)
@@ -161,6 +163,10 @@ def _input(told: Any) -> tuple[str, NDArray[Any]]:
         return name, data.reshape(shape)
     except (ValueError, OverflowError):
         raise RequestError(f"Input {name!r}: there is no array of the shape {str(shape)[:100]}.") from None
+
+
+def _is_side(value: Any) -> bool:
+    return type(value) is int and value >= 0
 
 
 def _output(name: str, array: NDArray[Any]) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def _told(found: Prediction, by_rows: bool) -> bytes:
 
 def _examples(visit: Visit, data: bytes) -> tuple[Spec, list[Example]]:
     body = _json_object(visit, data)
-    return spec_of(visit, body), examples_from(body)
+    return spec_of(visit, body), examples_from(body, visit.service.config.limits.body_bytes)
 
 
 def _json_object(visit: Visit, data: bytes) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from noria.errors import RequestError
 from noria.serving.contracts import Example
+from noria.serving.examples import with_context
 from noria.serving.tensors import DTYPES, Signature, Tensors, TensorSpec
 
 BINARY_SUFFIX: Final = "_bytes"  # of tensors whose strings are no text
@@ -108,18 +109,22 @@ def dump(value: Any) -> bytes:
     return orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
 
 
-def examples_from(body: Mapping[str, Any]) -> list[Example]:
+def examples_from(body: Mapping[str, Any], most_bytes: int) -> list[Example]:
     """Return `tf.train.Example`s of `{"context": {...}, "examples": [{...}]}`, the context added to each.
+
+    Args:
+        most_bytes: that the context may take, once for each example.
 
     Raises:
         RequestError: a feature is no list of one kind of values.
+        TooLargeError: the context would take more.
     """
     examples, context = body.get("examples"), body.get("context", {})
     if not isinstance(examples, list) or not examples or not isinstance(context, dict):
         raise RequestError('"examples" is to be a list with at least one object of named features.')
     if not all(isinstance(one, dict) for one in examples):
         raise RequestError('Each of "examples" is to be an object of named features.')
-    return [{name: _feature(name, value) for name, value in {**context, **one}.items()} for one in examples]
+    return with_context(_features(context), list(map(_features, examples)), most_bytes)
 
 
 def from_base64(text: str, name: str) -> bytes:
@@ -200,6 +205,10 @@ def _require_in_range(found: NDArray[Any], kind: np.dtype[Any], name: str) -> No
         raise RequestError(f"Input {name!r}: expected whole numbers.")
     if found.min() < limits.min or found.max() > limits.max:
         raise RequestError(f"Input {name!r}: a number is not between {limits.min:,} and {limits.max:,}.")
+
+
+def _features(told: Mapping[str, Any]) -> Example:
+    return {name: _feature(name, value) for name, value in told.items()}
 
 
 def _feature(name: str, value: Any) -> Sequence[bytes] | Sequence[float] | Sequence[int]:

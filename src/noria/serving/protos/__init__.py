@@ -17,6 +17,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from noria.errors import RequestError
 from noria.serving.contracts import Example
+from noria.serving.examples import with_context
 
 DESCRIPTORS = "descriptors.pb"
 
@@ -52,18 +53,22 @@ def serialised_example(example: Example) -> bytes:
     return data
 
 
-def examples_of(given: Any) -> list[Example]:
+def examples_of(given: Any, most_bytes: int) -> list[Example]:
     """Return the examples of a `tensorflow.serving.Input`, the context added to each.
+
+    Args:
+        most_bytes: that the context may take, once for each example.
 
     Raises:
         RequestError: there is none.
+        TooLargeError: the context would take more.
     """
     kind = given.WhichOneof("kind")
     if kind is None or not getattr(given, kind).examples:
         raise RequestError("The input is to hold at least one tf.train.Example.")
     chosen = getattr(given, kind)
     context = _features(chosen.context) if kind == "example_list_with_context" else {}
-    return [{**context, **_features(one)} for one in chosen.examples]
+    return with_context(context, list(map(_features, chosen.examples)), most_bytes)
 
 
 def _features(example: Any) -> dict[str, Sequence[Any]]:

@@ -13,7 +13,7 @@ from uuid import uuid4
 import grpc
 
 from noria.errors import BusyError, ForbiddenError, NoriaError, TooManyRequestsError
-from noria.serving.guards.door import Guard, Visitor, key_in
+from noria.serving.guards.door import Guard, Visitor, key_in, shortened
 from noria.serving.protos import message
 from noria.serving.rpc.arrivals import Arrivals, status_of
 from noria.serving.service import Service, Spec
@@ -74,7 +74,7 @@ def handler(service: Service, guard: Guard, arrivals: Arrivals, name: str, metho
             service.metrics.count_rejection(error)
             if isinstance(error, (BusyError, TooManyRequestsError)):
                 context.set_trailing_metadata((("retry-after", str(max(1, round(error.retry_after + 0.5)))),))
-            await context.abort(code, str(error))
+            await context.abort(code, shortened(str(error)))
         except grpc.aio.AbortError:
             raise
         except asyncio.CancelledError:

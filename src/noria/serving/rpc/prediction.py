@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from noria.errors import RequestError
+from noria.serving.contracts import Example
 from noria.serving.protos import examples_of, message
 from noria.serving.protos.tensors import to_arrays, to_tensor
 from noria.serving.rpc.door import Call, Method, spec_of
@@ -36,7 +37,7 @@ async def predict(call: Call, request: Any) -> Any:
 
 async def classify(call: Call, request: Any) -> Any:
     """Answer `tf.train.Example`s with labels and scores."""
-    examples = await call.service.aside(call.size, lambda: examples_of(request.input))
+    examples = await _examples(call, request)
     found = await call.service.classify(spec_of(request.model_spec), examples, deadline=call.deadline)
     call.version = found.version
     made = message("tensorflow.serving.ClassificationResponse")()
@@ -53,7 +54,7 @@ async def classify(call: Call, request: Any) -> Any:
 
 async def regress(call: Call, request: Any) -> Any:
     """Answer `tf.train.Example`s with one number for each."""
-    examples = await call.service.aside(call.size, lambda: examples_of(request.input))
+    examples = await _examples(call, request)
     found = await call.service.regress(spec_of(request.model_spec), examples, deadline=call.deadline)
     call.version = found.version
     made = message("tensorflow.serving.RegressionResponse")()
@@ -87,6 +88,11 @@ PREDICTION_METHODS = {
     "Regress": Method(regress, "RegressionRequest", "RegressionResponse", "predict"),
     "GetModelMetadata": Method(get_model_metadata, "GetModelMetadataRequest", "GetModelMetadataResponse", "metadata"),
 }
+
+
+async def _examples(call: Call, request: Any) -> list[Example]:
+    most = call.service.config.limits.body_bytes
+    return await call.service.aside(call.size, lambda: examples_of(request.input, most))
 
 
 def _rows(outputs: Mapping[str, Any], name: str, count: int) -> list[list[Any]]:

@@ -6,6 +6,7 @@ A member offers `recognises(path)`, `candidates(path, runtime)`: the names of th
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -17,8 +18,13 @@ SHELF = "noria.serving.servables"
 
 def find(path: Path) -> ModuleType | None:
     """Return the member that can open a folder, or None."""
-    members = (plugins.load(SHELF, name) for name in plugins.names(SHELF))
-    return next((member for member in members if member.recognises(path)), None)
+    return next((member for member in _members() if member.recognises(path)), None)
+
+
+@cache
+def _members() -> tuple[ModuleType, ...]:
+    """Return all of them. Kept: a server asks each second for every folder, and plugins take milliseconds to find."""
+    return tuple(plugins.load(SHELF, name) for name in plugins.names(SHELF))
 
 
 def require(path: Path) -> ModuleType:

@@ -108,6 +108,10 @@ class BundleServable(Servable):
     def rows(self, signature: str, inputs: Tensors) -> list[Any]:
         return list(next(iter(inputs.values())))
 
+    def pixels(self, rows: Sequence[bytes | NDArray[Any] | Explain]) -> int:
+        """Return how many pixels of these rows are to be decoded, as headers say; what they hold is not looked at."""
+        return sum(self._input.pixels(row) for row in rows if isinstance(row, bytes))
+
     def decode(self, rows: Sequence[bytes | NDArray[Any] | Explain]) -> list[Any]:
         raw = [row.data if isinstance(row, Explain) else row for row in rows if not isinstance(row, np.ndarray)]
         prepared = iter(self.predictor.prepare(raw))

@@ -153,7 +153,7 @@ class SavedModelServable:
         if hasattr(request, "inputs"):
             inputs: Tensors = to_arrays(request.inputs, MOST_BYTES)
         else:
-            inputs = self.example_inputs(name, examples_of(request.input))
+            inputs = self.example_inputs(name, examples_of(request.input, MOST_BYTES))
         require_inputs(self.signatures[name], inputs)
         return self._called(name, inputs)
 

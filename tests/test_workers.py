@@ -31,7 +31,7 @@ SETTINGS: dict[str, Any] = {
     "training.patience": EPOCHS,
     "training.batch_size": 7,
     "training.optimizer": "sgd",
-    "training.learning_rate": 0.002,
+    "training.learning_rate": 0.0002,
 }
 
 

@@ -202,6 +202,19 @@ def test_a_server_starts_with_an_expired_certificate_but_does_not_change_to_one(
         renewed_identity(issued.certificate, issued.key)
 
 
+def test_where_the_system_has_no_files_in_memory_a_certificate_is_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued = Issued(tmp_path)
+    issued.issue("old")
+    there = read_identity(issued.certificate, issued.key)
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "made"))
+    (tmp_path / "made").mkdir()
+    assert read_identity(issued.certificate, issued.key) == there
+    assert not [*(tmp_path / "made").iterdir()]
+
+
 def _spoil(issued: Issued, fault: str) -> str:
     """Write what cannot be used, and return a part of what is to be said of it."""
     before = issued.key.read_bytes()

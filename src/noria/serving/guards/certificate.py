@@ -8,6 +8,7 @@ import ipaddress
 import os
 import socket
 import ssl
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -148,13 +149,19 @@ def _context(identity: Identity) -> ssl.SSLContext:
 
 @contextmanager
 def _named(content: bytes) -> Iterator[str]:
-    """Give a name under which OpenSSL, which reads files only, finds what is in memory and on no disk."""
-    descriptor = os.memfd_create("pem")
-    try:
-        os.write(descriptor, content)
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
+    """Give a name under which OpenSSL, which reads files only, finds what is in memory; on Linux it is on no disk."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("pem")
+        try:
+            os.write(descriptor, content)
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+        return
+    with tempfile.NamedTemporaryFile() as file:  # for its owner alone
+        file.write(content)
+        file.flush()
+        yield file.name
 
 
 def _trial_identity(host: str) -> Identity:

@@ -14,7 +14,7 @@ from typing import Any
 from _environments import TORCH, python_with
 from _harness import BENCH, Kept, cores, parser, publish, run_child, table
 
-BATCH, ROUNDS, SECONDS = 64, 5, {"convnet": 6.0, "efficientnet_lite0": 20.0}
+BATCH, ROUNDS, SECONDS = 64, 3, {"convnet": 6.0, "efficientnet_lite0": 20.0}
 SIDES = {
     "noria": "**Noria**, plain Adam as the others",
     "noria_default": "Noria as by default: gradients clipped, weights averaged",

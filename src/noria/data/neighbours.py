@@ -1,31 +1,35 @@
 """Vectors -> the nearest others of each, by cosine, without looking at all pairs.
 
-An HNSW graph (Malkov and Yashunin 2016), built in one thread, so that the same vectors have the same neighbours;
-several of them side by side. Of a few thousand vectors all products take less time than the graph, and miss nothing.
+An HNSW graph (Malkov and Yashunin 2016) of vectors in eight bits, built in one thread, so that the same vectors have
+the same neighbours; several of them side by side. Of a few thousand vectors all products take less time than the graph,
+and miss nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from voyager import Index, Space, StorageDataType
 
 from noria.contracts import Progress
 from noria.ordered import default_threads, ordered_map
 
-SEED = 1
+if TYPE_CHECKING:
+    from usearch.index import Index
+
 EXACT = 6_000  # vectors: up to so many, no graph
 _AT_ONCE = 1024  # vectors, queries
 _EDGES, _WIDTH = 16, 96  # of the graph: neighbours kept for each vector, candidates looked at
+_SPARE = 4  # neighbours that are asked for besides, as eight bits do not order them well
 
 Vectors = NDArray[np.float32]
 
 
 class Neighbours:
-    """An index of vectors (n, D)."""
+    """An index of vectors (n, D) of length 1, or 0."""
 
     def __init__(self, vectors: Vectors, advance: Callable[[int], None] = lambda _done: None) -> None:
         self._vectors = np.ascontiguousarray(vectors)
@@ -37,8 +41,20 @@ class Neighbours:
         if self._graph is None:
             pieces = [vectors[start : start + _AT_ONCE] for start in range(0, len(vectors), _AT_ONCE)]
             return np.concatenate([np.zeros((0, k), np.int64), *(_highest(one @ self._vectors.T, k) for one in pieces)])
-        found, _ = self._graph.query(vectors, k, num_threads=default_threads(), query_ef=max(_WIDTH, 2 * k))
-        return np.asarray(found, np.int64).reshape(len(vectors), k)
+        more = min(k + _SPARE, len(self._vectors))
+        self._graph.expansion_search = max(_WIDTH, 2 * more)
+        found = self._graph.search(vectors, more, threads=default_threads())
+        nearest = found.keys.astype(np.int64).reshape(len(vectors), more)
+        # Where the graph has no way to as many, the nearest of all stands for those that were not found.
+        nearest = np.where(np.arange(more) < found.counts.reshape(-1, 1), nearest, nearest[:, :1])
+        pieces = np.array_split(np.arange(len(vectors)), -(-len(vectors) // _AT_ONCE) or 1)
+        return np.concatenate([self._ordered(vectors[some], nearest[some], k) for some in pieces])
+
+    def _ordered(self, vectors: Vectors, nearest: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+        """Return the k nearest of a few by their full products: the graph's are of eight bits."""
+        products = np.einsum("md,mkd->mk", vectors, self._vectors[nearest])
+        order = np.argsort(-products, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(nearest, order, axis=1)
 
 
 def indexes(many: Sequence[Vectors], progress: Progress, label: str) -> list[Neighbours]:
@@ -49,13 +65,15 @@ def indexes(many: Sequence[Vectors], progress: Progress, label: str) -> list[Nei
 
 
 def _graph(vectors: Vectors, advance: Callable[[int], None]) -> Index:
+    from usearch.index import Index
+
     graph = Index(
-        Space.InnerProduct, vectors.shape[1], M=_EDGES, ef_construction=_WIDTH, random_seed=SEED,
-        max_elements=len(vectors), storage_data_type=StorageDataType.Float32,
+        ndim=vectors.shape[1], metric="ip", dtype="i8", connectivity=_EDGES, expansion_add=_WIDTH,
+        expansion_search=_WIDTH,
     )  # fmt: skip
     for start in range(0, len(vectors), _AT_ONCE):
         some = vectors[start : start + _AT_ONCE]
-        graph.add_items(some, num_threads=1)
+        graph.add(np.arange(start, start + len(some)), some, threads=1)
         advance(len(some))
     return graph
 

@@ -18,7 +18,7 @@ from noria.ordered import default_threads, ordered_map
 
 _AROUND = 2  # pixels to each side that a point is measured against
 _NOISE = 4.0  # grey levels: what varies less is flat
-_AT_ONCE = 1024
+_AT_ONCE = 256
 _EDGE = 4  # the part of a side that is no longer the middle
 _USUAL, _EQUAL = 0.1, 0.9  # equal: nine tenths of the way from what one pair in ten reaches to the same
 _DRAWN = 400  # pictures whose pairs say what is usual

@@ -7,7 +7,8 @@ import logging
 import os
 import threading
 from collections import Counter as Counted
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +17,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from noria.errors import BusyError, DeadlineError, NoriaError
 
@@ -25,6 +28,7 @@ ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
 TENTHS = tuple(step / 10 for step in range(1, 11))
 MOST_LABELS = 200  # of a model that are counted by name; the others are counted together
 OTHERS = "(others)"
+AVAILABLE = "noria_model_version_available"
 ENDED_KEPT = 16  # versions whose answers are still told after they have ended
 REASONS: Mapping[type[NoriaError], str] = {BusyError: "capacity", DeadlineError: "deadline"}
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # set before the first import, where several processes count together
@@ -61,7 +65,7 @@ class Metrics:
         self.capacity = Gauge("noria_capacity_rows_per_second", "Rows the engine answers.", ["model"], **together)
         self.in_flight = Gauge("noria_requests_in_flight", "Requests under way.", **together)
         self.versions = Gauge(
-            "noria_model_version_available",
+            AVAILABLE,
             "1 for each version that answers.",
             ["model", "version"],
             multiprocess_mode="livemax",
@@ -74,7 +78,7 @@ class Metrics:
         """Say which versions, each with its model, answer from now on."""
         for model, number in self._available - set(available):
             if SHARED_FOLDER in os.environ:
-                self.versions.labels(model, number).set(0)  # processes that count together cannot forget
+                self.versions.labels(model, number).set(0)  # the others still count it; see _Together
             else:
                 self.versions.remove(model, number)
         for model, number in available:
@@ -90,7 +94,7 @@ class Metrics:
         """Return everything in Prometheus' text format; of all processes where several serve together."""
         if SHARED_FOLDER in os.environ:
             together = CollectorRegistry()
-            multiprocess.MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+            together.register(_Together())
             return generate_latest(together)
         return generate_latest(self.registry)
 
@@ -108,12 +112,34 @@ class Metrics:
     def _forget_old(self, available: Collection[tuple[str, str]]) -> None:
         """Keep what the last versions that have ended answered; a server that learns every day has thousands."""
         if SHARED_FOLDER in os.environ:
-            return  # processes that count together cannot forget
+            return  # what several processes count together is forgotten when it is told
         ended = [one for one in self._counted if one not in available]
         for one in ended[:-ENDED_KEPT]:
             for name in self._counted.pop(one):
                 self.answers.remove(*one, name)
             self.confidence.remove(*one)
+
+
+class _Together(Collector):
+    """What all processes have counted, without the versions that ended long ago: in their files those stay."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield each metric."""
+        counted = multiprocess.MultiProcessCollector(None)  # type: ignore[no-untyped-call]
+        metrics: list[Metric] = list(counted.collect())  # type: ignore[no-untyped-call]
+        ended: defaultdict[str, list[int]] = defaultdict(list)
+        for metric in metrics:
+            for sample in metric.samples if metric.name == AVAILABLE else ():
+                if not sample.value:
+                    ended[sample.labels["model"]].append(int(sample.labels["version"]))
+        old = {(model, str(one)) for model, numbers in ended.items() for one in sorted(numbers)[:-ENDED_KEPT]}
+        for metric in metrics:
+            metric.samples = [
+                sample
+                for sample in metric.samples
+                if (sample.labels.get("model"), sample.labels.get("version")) not in old
+            ]
+            yield metric
 
 
 class LinesLog:

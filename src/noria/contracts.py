@@ -18,7 +18,8 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
-# What a finding measured, by name: `p_value`; `noise_rate`, and `noise_rate_interval` (low and high, 95 %).
+# What a finding measured, by name: `p_value`; `noise_rate`, and `noise_rate_interval` (low and high, 95 %),
+# with `agreement`: the share of the labels that the model which judges them answers.
 Figures = Mapping[str, float | list[float]]
 
 

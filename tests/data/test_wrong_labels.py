@@ -59,6 +59,11 @@ def test_right_labels_are_left_alone(clusters: tuple[Any, Any, Any]) -> None:
     assert doubts.interval[0] <= 0.005
 
 
+def test_it_is_told_how_often_the_model_agrees_with_the_labels() -> None:
+    scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]], np.float32)
+    assert doubt(scores, np.array([0, 1, 1, 1])).agreement == 0.5
+
+
 def test_what_belongs_together_is_never_learnt_from_and_scored() -> None:
     units = np.repeat(np.arange(100), 3)
     folds = folds_of(units, np.arange(300) // 100 % 3)
@@ -92,6 +97,9 @@ def test_wrong_labels_of_texts_are_found_and_answered_by_decisions(
     rate, interval = found.figures["noise_rate"], found.figures["noise_rate_interval"]
     assert isinstance(interval, list) and interval[0] <= rate <= interval[1]
     assert f"{rate:.1%}" in found.message
+    agreement = found.figures["agreement"]
+    assert isinstance(agreement, float) and 0.6 < agreement < 1
+    assert f"agrees with {agreement:.1%}" in found.message
     scored = {suspect.path: suspect for suspect in found.suspects}
     surest = [suspect.path for suspect in found.suspects[:30]]
     lines = {f"hotels.csv:{line}" for line in _lines_of(table, planted)}

@@ -33,6 +33,7 @@ class Doubts:
     wrong: Indices  # indices of those that are doubted, the surest first
     rate: float  # estimated share of wrong labels
     interval: tuple[float, float]  # of the rate, 95 %
+    agreement: float  # share of the labels that the scores are highest for
 
 
 def doubt(scores: Scores, labels: Indices) -> Doubts:
@@ -55,7 +56,8 @@ def doubt(scores: Scores, labels: Indices) -> Doubts:
     wrong = wrong[np.argsort(-sureness[wrong], kind="stable")]
     decided = above.max(axis=1) >= 0
     rate, interval = _noise_rate(labels[decided], confident[decided], np.bincount(labels, minlength=classes))
-    return Doubts(sureness, suggested, wrong, rate, interval)
+    agreement = float((scores.argmax(axis=1) == labels).mean())
+    return Doubts(sureness, suggested, wrong, rate, interval, agreement)
 
 
 def finding(doubts: Doubts, examples: Sequence[Example], names: Sequence[str]) -> list[Finding]:
@@ -76,11 +78,12 @@ def finding(doubts: Doubts, examples: Sequence[Example], names: Sequence[str]) -
     what = "1 label is" if len(suspects) == 1 else f"{len(suspects):,} labels are"
     message = (
         f"{what} likely wrong: a model that did not see them is as sure of another one as it usually is when it is "
-        f"right. Of all labels, an estimated {doubts.rate:.1%} are wrong (95 %: {low:.1%} to {high:.1%})."
+        f"right. Of all labels, an estimated {doubts.rate:.1%} are wrong (95 %: {low:.1%} to {high:.1%}), if it errs "
+        f"nowhere itself: it agrees with {doubts.agreement:.1%} of them. Of a weak model, read that as the most."
     )
     remedy = "Look at them, the surest first: noria check DATA --page. Test figures with wrong labels are too low."
     paths = tuple(one.path for one in suspects[:_SHOWN])
-    figures: Figures = {"noise_rate": doubts.rate, "noise_rate_interval": [low, high]}
+    figures: Figures = {"noise_rate": doubts.rate, "noise_rate_interval": [low, high], "agreement": doubts.agreement}
     return [Finding(KIND, "warning", len(suspects), paths, message, remedy, suspects, figures)]
 
 

@@ -114,6 +114,11 @@ def test_what_is_washed_out_is_found(flowers: dict[str, Path]) -> None:
     assert planted <= accused
 
 
+def test_one_picture_is_told_of_as_one(flowers: dict[str, Path]) -> None:
+    spoil(flowers, blank, every=len(flowers))
+    assert found(flowers)["blank"].message == "1 picture that shows nothing, or next to nothing."
+
+
 @pytest.mark.parametrize("change", [blurred, darkened, narrow, tiny])
 def test_a_set_of_which_every_picture_is_so_is_not_accused(change: Change, flowers: dict[str, Path]) -> None:
     spoil(flowers, change, every=1)

@@ -99,7 +99,7 @@ def _finding(suspects: tuple[Suspect, ...]) -> Finding:
         "info",
         count,
         tuple(one.path for one in suspects[:_SHOWN]),
-        f"{pictures} unlike those of every class: they may show something else, or be rare.",
+        f"{pictures} unlike those of every class: of something else, or of something rare.",
         "Look at them (noria check DATA --page): drop what belongs to no class, keep what is only rare.",
         suspects,
     )

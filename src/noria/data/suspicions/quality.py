@@ -44,6 +44,11 @@ class _Fault:
     message: str
     remedy: str
 
+    @property
+    def of_one(self) -> str:
+        """The message about a single picture."""
+        return self.message.replace("that show ", "that shows ")
+
 
 def suspicions(looked: Looked) -> list[Finding]:
     """Return what was taken badly, a finding for each way. A blank picture is told of once."""
@@ -114,7 +119,7 @@ def _finding(fault: _Fault, examples: Sequence[Example], scores: _Values) -> Fin
         fault.severity,
         count,
         tuple(one.path for one in suspects[:_SHOWN]),
-        f"{count:,} {'picture' if count == 1 else 'pictures'} {fault.message}.",
+        f"{count:,} {'picture' if count == 1 else 'pictures'} {fault.message if count > 1 else fault.of_one}.",
         fault.remedy,
         suspects,
     )

@@ -27,7 +27,9 @@ _MIDDLE = _INWARDS >= 16
 
 def sketch_of(upright: Image.Image) -> bytes:
     """Return the grey copy of an upright RGB picture, and its size: SIDE * SIDE + 8 bytes."""
-    small = upright.resize((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=2.0).convert("L")
+    # A smaller one is enlarged by straight lines: blocks of equal pixels would be a pattern that no copy shares.
+    way = Image.Resampling.BOX if min(upright.size) >= SIDE else Image.Resampling.BILINEAR
+    small = upright.resize((SIDE, SIDE), way, reducing_gap=2.0).convert("L")
     return small.tobytes() + _SIZE.pack(*upright.size)
 
 

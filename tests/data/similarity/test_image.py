@@ -190,3 +190,20 @@ def test_few_pictures_are_no_trouble(flowers: list[Image.Image], count: int) -> 
 def test_pictures_of_one_colour_are_near_to_nothing() -> None:
     plain = [Image.new("RGB", (64, 48), (shade, shade, shade)) for shade in range(0, 250, 25)]
     assert near_pairs([sketch(one) for one in plain]) == []
+
+
+def test_pictures_that_show_nothing_are_not_copies_of_one_another(flowers: list[Image.Image]) -> None:
+    plain = [
+        Image.new("RGB", (200 + 10 * place, 150), colour) for place, colour in enumerate(("red", "green", "black"))
+    ]
+    pairs = near_pairs([sketch(one) for one in (*flowers, *plain)])
+    assert not [pair for pair in pairs if max(pair[:2]) >= len(flowers)]
+
+
+def test_copies_of_small_pictures_are_found_however_small_they_are(shared_data: Path) -> None:
+    files = sorted((shared_data / "flowers").glob("*/*.jpg"))[::3]
+    small = [Image.open(file).convert("RGB").resize((32, 32), Image.Resampling.BOX) for file in files]
+    smaller = [one.resize((19, 19), Image.Resampling.LANCZOS) for one in small[:: len(small) // COPIES][:COPIES]]
+    pairs = {pair[:2] for pair in near_pairs([sketch(one) for one in (*small, *smaller)])}
+    copied = [place * (len(small) // COPIES) for place in range(COPIES)]
+    assert sum((one, len(small) + place) in pairs for place, one in enumerate(copied)) >= 0.9 * COPIES

@@ -21,7 +21,9 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Whitening:
-    """A linear map; its results have length 1, so that products are cosines."""
+    """A linear map; its results have length 1, so that products are cosines. Vectors of length 0 stay so: what has no
+    pattern is like nothing, and not like all others that have none.
+    """
 
     mean: Vectors  # (D,)
     directions: Vectors  # (D, K), orthonormal: those in which the vectors vary most
@@ -32,17 +34,19 @@ class Whitening:
         """Return (n, K): the part along the directions, for the search among many; all of it where those are few."""
         if len(self.gains) < DIRECTIONS:
             return self.full(vectors)
-        return unit((vectors - self.mean) @ self.directions * self.gains)
+        return _unless_empty(vectors, (vectors - self.mean) @ self.directions * self.gains)
 
     def plain(self, vectors: Vectors) -> Vectors:
         """Return (n, K): the part along the directions as it is, not whitened; all of it where those are few."""
-        return unit(vectors if len(self.gains) < DIRECTIONS else (vectors - self.mean) @ self.directions)
+        few = len(self.gains) < DIRECTIONS
+        return _unless_empty(vectors, vectors if few else (vectors - self.mean) @ self.directions)
 
     def full(self, vectors: Vectors) -> Vectors:
         """Return (n, D): all of it, for the verdict on few."""
         centred = vectors - self.mean
         along = centred @ self.directions
-        return unit(np.float32(self.rest) * centred + (along * (self.gains - self.rest)) @ self.directions.T)
+        whole = np.float32(self.rest) * centred + (along * (self.gains - self.rest)) @ self.directions.T
+        return _unless_empty(vectors, whole)
 
 
 def fit(vectors: Vectors) -> Whitening:
@@ -78,3 +82,8 @@ def unit(vectors: NDArray[np.floating]) -> Vectors:
     """Return vectors of length 1; those of length 0 stay so."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, 1e-9), np.float32)
+
+
+def _unless_empty(vectors: Vectors, mapped: NDArray[np.floating]) -> Vectors:
+    """Return what vectors are mapped to, of length 1 each; 0 where a vector is."""
+    return np.where(np.any(vectors, axis=1, keepdims=True), unit(mapped), np.float32(0))

@@ -113,6 +113,9 @@ def test_an_option_that_was_not_given_changes_nothing() -> None:
         ("epochs=3", "training.epochs"),
         ("augment.rotation=3", "augment.rotation_range"),
         ("sed=3", "seed"),
+        ("training.lr=1", "training.learning_rate"),
+        ("lr=1", "training.learning_rate"),
+        ("augment.flip=true", "augment.horizontal_flip"),
     ],
 )
 def test_an_unknown_key_is_an_error_that_names_the_nearest(override: str, meant: str) -> None:
@@ -137,6 +140,8 @@ def test_a_key_like_no_other_lists_the_known_ones() -> None:
         ("input.fit=squeeze", "crop"),
         ("export.formats=[]", "export.formats"),
         ("training.learning_rate=nan", "training.learning_rate"),
+        ("training.clip_norm=inf", "training.clip_norm"),
+        ("training.l2=[nan]", "training.l2"),
         ("training.epochs", "key=value"),
         ("training.epochs.more=1", "training.epochs"),
     ],

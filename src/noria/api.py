@@ -109,7 +109,7 @@ def train(
     config = resolved(choosing.by_time(given, dataset, progress))
     choosing.tell_unused(given, config.training.strategy, progress)
     found = devices or devices_for(config.training, progress, told=found)
-    place = places.place(out, dataset, config)
+    place = places.place(out, dataset, config, start)
     if isinstance(place, Run):
         progress.note(f"already trained: {place.path} has this data and these settings")
         return place

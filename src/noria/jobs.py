@@ -45,15 +45,21 @@ def make_job(
         start=start,
         mix=mixer(config.augment, len(dataset.labels), config.seed),
         deadline=begun + config.training.minutes * 60 if config.training.minutes else math.inf,
-        unfinished=_unfinished(dataset, config),
+        unfinished=_unfinished(dataset, config, start),
     )
     return (replace(job, devices=devices) if devices else job), inputs
 
 
-def _unfinished(dataset: Dataset, config: Config) -> Path:
-    """Return where this very training goes on from once it was killed: of other settings it is another place."""
+def _unfinished(dataset: Dataset, config: Config, start: Run | None) -> Path:
+    """Return where this very training goes on from once it was killed: of other settings it is another place.
+
+    So it is of other first weights, which may have come to lie under the same name.
+    """
+    from noria.artifacts.files import sha256_file
     from noria.artifacts.store import cache_folder
     from noria.training.finish import versions
 
-    decided_by = [dataset.fingerprint, config.model_dump(mode="json"), versions()]
+    weights = Path(config.model.weights)
+    first = start.checksum("keras") if start else sha256_file(weights) if weights.is_file() else None
+    decided_by = [dataset.fingerprint, config.model_dump(mode="json"), versions(), first]
     return cache_folder() / "unfinished" / hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()

@@ -14,12 +14,12 @@ PathLike = str | Path
 RUNS = Path("runs")
 
 
-def place(out: PathLike | None, dataset: Dataset, config: Config) -> Path | Run:
-    """Return where the run goes, or the finished run that it would be equal to."""
+def place(out: PathLike | None, dataset: Dataset, config: Config, start: Run | None = None) -> Path | Run:
+    """Return where the run goes, or the finished run that it would be equal to; `start` is what it goes on from."""
     if out is not None:
         path = Path(out)
         if path.exists():
-            same = _same_run(path, dataset, config)
+            same = _same_run(path, dataset, config, start)
             if same is None:
                 raise ArtifactError(
                     f"{path} is there already, and is not a run of this data with these settings. "
@@ -29,7 +29,7 @@ def place(out: PathLike | None, dataset: Dataset, config: Config) -> Path | Run:
         return path
     number = 1
     while (path := RUNS / (dataset.name if number == 1 else f"{dataset.name}-{number}")).exists():
-        if same := _same_run(path, dataset, config):
+        if same := _same_run(path, dataset, config, start):
             return same
         number += 1
     return path
@@ -66,12 +66,13 @@ def refuse_unwritable(place: Path) -> None:
         raise ArtifactError(f"{place} cannot be made: you may not write to {parent}. Choose another --out.")
 
 
-def _same_run(path: Path, dataset: Dataset, config: Config) -> Run | None:
+def _same_run(path: Path, dataset: Dataset, config: Config, start: Run | None) -> Run | None:
     try:
         run = open_run(path)
     except ArtifactError:
         return None  # of another version, or damaged
     facts = run.manifest
     config = with_batch_size(config, facts.config.get("training", {}).get("batch_size"))
-    there = (facts.fingerprint, facts.config, facts.data)
-    return run if there == (dataset.fingerprint, config.model_dump(mode="json"), dataset.where) else None
+    there = (facts.fingerprint, facts.config, facts.data, facts.continued.get("from_model"))
+    first = start.checksum("keras") if start else None
+    return run if there == (dataset.fingerprint, config.model_dump(mode="json"), dataset.where, first) else None

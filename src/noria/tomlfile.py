@@ -124,8 +124,19 @@ def _nearest_setting(key: str, kind: type[BaseModel]) -> str | None:
     known = {dotted: dotted for dotted in _dotted_keys(kind)}
     if "." not in key:
         known = {dotted.rpartition(".")[2]: dotted for dotted in known} | {name: name for name in kind.model_fields}
-    nearest = nearest_name(key, known)
+    nearest = _by_a_word(key, known) or nearest_name(key, known)
     return known[nearest] if nearest else None
+
+
+def _by_a_word(key: str, known: Iterable[str]) -> str | None:
+    """The setting of which `key` is one whole word, as flip, or the initials, as lr."""
+    section, _, leaf = key.lower().rpartition(".")
+    for name in known:
+        of, _, last = name.rpartition(".")
+        words = last.split("_")
+        if of == section and len(words) > 1 and leaf in (*words, "".join(word[0] for word in words)):
+            return name
+    return None
 
 
 def _dotted_keys(kind: type[BaseModel], prefix: str = "") -> Iterable[str]:

@@ -183,6 +183,12 @@ def test_labels_that_differ_by_case_are_told_and_kept_apart(tmp_path: Path) -> N
     assert dataset.labels == ("Cat", "cat")
 
 
+def test_a_label_that_programs_write_for_none_is_told(tmp_path: Path) -> None:
+    dataset = check(photos(tmp_path, cat=10, dog=10, NaN=3, none=3), settings=SETTINGS)
+    assert finding(dataset, "label_missing_by_name").examples == ("NaN",)
+    assert "NaN" in dataset.labels
+
+
 def test_labels_that_look_the_same_are_one_class(tmp_path: Path) -> None:
     names = ["é", unicodedata.normalize("NFD", "é"), "é "]
     photos(tmp_path, **dict.fromkeys(names, 5), dog=10)

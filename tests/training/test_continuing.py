@@ -15,11 +15,12 @@ from typer.testing import CliRunner
 
 import noria
 from listening import Notes
-from noria import api
+from noria import api, choosing
 from noria.artifacts.run import Run
 from noria.cli import app
-from noria.config import load_config
+from noria.config import load_config, resolved
 from noria.errors import ArtifactError, ConfigError
+from noria.jobs import make_job
 from noria.training import continuing
 
 OLD, NEW = ("daisy", "rose"), "sunflower"
@@ -83,6 +84,25 @@ def test_labels_without_examples_stay_and_are_told(old_run: Run, photos: Path, t
     assert run.labels == (*OLD, NEW)
     assert any("daisy" in note and "no example" in note for note in progress.notes)
     assert run.manifest.continued["old"]["num_examples"] > 0
+
+
+def test_another_run_under_the_same_name_makes_another_training(photos: Path, tmp_path: Path) -> None:
+    data, place = folder(photos, tmp_path / "two", OLD), tmp_path / "old"
+    config = load_config(model__start=str(place), training__epochs=1, data__wrong_labels=False)
+    runs, unfinished = [], set()
+    for seed in (1, 2):
+        shutil.rmtree(place, ignore_errors=True)
+        api.train(data, place, config=load_config(**SMALL, seed=seed))
+        runs.append(api.train(data, tmp_path / "new" if seed == 1 else tmp_path / "newer", config=config))
+        job, _ = make_job(
+            api.check(data, config=config), resolved(choosing.of_run(config)[0]), 0.0, noria.open_run(place)
+        )
+        unfinished.add(job.unfinished)
+    assert len(unfinished) == 2, "what one of them left when it was killed is not taken for the other"
+    assert runs[0].checksum("keras") != runs[1].checksum("keras")
+    with pytest.raises(ArtifactError, match="is not a run of this data with these settings"):
+        api.train(data, tmp_path / "new", config=config)
+    assert api.train(data, tmp_path / "newer", config=config).manifest == runs[1].manifest
 
 
 @pytest.mark.parametrize(

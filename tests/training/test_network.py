@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -124,6 +126,18 @@ def test_a_folder_that_cannot_be_written_is_told_once_and_costs_nothing_else(
     progress = Killing()
     assert same(trained(reviews, tmp_path / "file" / "folder", progress), undisturbed)
     assert sum("killed" in note for note in progress.notes) == 1
+
+
+def test_a_full_disk_is_told_with_the_place_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    progress = Killing()
+    Checkpoint(tmp_path, progress).save({"a": np.zeros(3)})
+    (note,) = progress.notes
+    assert "No room" in note and "NORIA_CACHE" in note
+    assert "--out" not in note
 
 
 def test_a_loss_that_is_no_number_ends_the_training_with_advice(reviews: Examples) -> None:

@@ -57,7 +57,8 @@ class RunManifest(BaseModel):
     versions: dict[str, str]
     checksums: dict[str, str]
     alarms: tuple[dict[str, Any], ...] = ()  # of the training: each kind, epoch, message, remedy
-    # Of a training that went on from a run: `from`, and of `old` and `new` labels the test accuracy, with interval.
+    # Of a training that went on from a run: `from`, `from_model` (SHA-256), and of `old` and `new` labels the test
+    # accuracy, with interval.
     continued: dict[str, Any] = {}
 
 

@@ -25,6 +25,7 @@ from noria.data.unsearched import KINDS as OF_UNSEARCHED
 __all__ = ["COMPARED", "KINDS", "UNREADABLE", "Near", "findings", "ranked", "with_files"]
 
 _SHOWN = 20  # examples named in a finding; all of them stand in the set-aside list
+_MISSING = frozenset({"nan", "<na>", "n/a", "#n/a", "null"})  # what programs write where a table has no value
 _IMBALANCE = 10.0  # largest class / smallest class
 
 
@@ -122,7 +123,8 @@ KINDS = (
     | OF_UNSEARCHED
     | {
         *("nothing_usable", "single_class", "too_few_examples", "empty_train_split", "empty_split"),
-        *("labels_spelled_alike", "labels_differ_by_case", "exact_duplicates", "near_duplicates"),
+        *("labels_spelled_alike", "labels_differ_by_case", "label_missing_by_name"),
+        *("exact_duplicates", "near_duplicates"),
         *("near_duplicates_across_labels", "still_together", "never_together"),
         *("empty_class", "tiny_class", "imbalance", "too_few_for_split"),
         *("given_split", "repeated_rows", "ignored_columns", "columns_chosen", "encoding", "video_frames"),
@@ -253,6 +255,10 @@ def _about_spellings(spellings: set[str]) -> Iterable[Finding]:
             message,
             "Give each class one spelling, where it stands or by a decision `relabel`.",
         )
+    if absent := sorted(label for label in by_label if label.casefold() in _MISSING):
+        message = f"{_classes(len(absent))} named as programs write a missing value: {_listed(map(repr, absent))}."
+        remedy = "If these inputs have no label, empty it, or drop them (noria check DATA --page): else it is learnt."
+        yield _finding("label_missing_by_name", "warning", absent, message, remedy)
     by_folded: defaultdict[str, list[str]] = defaultdict(list)
     for label in sorted(by_label):
         by_folded[nfc(label.casefold())].append(label)

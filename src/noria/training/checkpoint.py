@@ -63,7 +63,8 @@ class Checkpoint:
             self._folder.mkdir(parents=True, exist_ok=True)
             write_atomic(self._folder / _FILE, packed.getvalue())
         except (OSError, NoriaError) as error:
-            self._progress.note(f"a training that is killed would begin anew: {error}")
+            told = str(error).replace("--out", "NORIA_CACHE")  # which is where this lies
+            self._progress.note(f"the training goes on, but killed it would begin anew: {told}")
             self._folder = None
         self._saved = time.monotonic()
         self._wait = EVERY_SECONDS * max(1.0, (self._saved - begun) / LONGEST)

@@ -59,6 +59,7 @@ def compared(run: Run, test: Scored) -> Mapping[str, Any]:
     right = test.scores.argmax(axis=1) == test.truth
     return {
         "from": str(run.path),
+        "from_model": run.checksum("keras"),  # another run may come to lie there
         "old": _part(right[old], [label for label in test.labels if label in run.labels]),
         "new": _part(right[~old], [label for label in test.labels if label not in run.labels]),
     }

@@ -58,7 +58,10 @@ def text_settings(job: Job, encoding: str) -> text.Settings:
         ConfigError: they are not of texts, or of texts encoded in another way than the model takes them.
     """
     if not isinstance(job.input, text.Settings):
-        raise ConfigError(f"The model {job.model.name} takes texts, not the inputs of this dataset.")
+        raise ConfigError(
+            f"The strategy {job.training.strategy} learns from texts, and {job.model.name} takes other inputs. Leave "
+            "--strategy out: the one that suits the model is taken."
+        )
     if job.input.encoding != encoding:
         raise ConfigError(
             f"input.encoding is {job.input.encoding!r}, but the model {job.model.name} takes {encoding!r}. "

@@ -25,7 +25,7 @@ class ModelSettings(BaseModel):
 class TrainingSettings(BaseModel):
     """How the model is trained."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     strategy: str = Field(
         "auto", description="auto: as the model is made for; finetune, frozen, linear, pooled or scratch"

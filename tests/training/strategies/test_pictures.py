@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 
-from listening import Killed, Killing
+from listening import Killed, Killing, Notes
 from noria import api
 from noria.artifacts.dataset import Dataset
 from noria.artifacts.store import Store
@@ -30,7 +30,7 @@ from noria.training.clock import Clock
 from noria.training.feeds import image as image_feed
 from noria.training.job import Job, Trained
 from noria.training.pixels import Decoding
-from noria.training.strategies import finetune, frozen, scratch
+from noria.training.strategies import finetune, frozen, linear, scratch
 
 SIDE = 32
 SMALL = {
@@ -212,6 +212,21 @@ def test_the_frozen_strategy_refuses_what_it_cannot_do(
     settings = {"model__name": "efficientnet_lite0", "augment__mixup": 0, "augment__random_erasing": 0, **given}
     with pytest.raises(ConfigError, match=said):
         frozen.train(make_job(**settings), store=store, progress=Silent())
+
+
+def test_a_strategy_of_texts_says_that_it_is_one(make_job: Callable[..., Job], store: Store) -> None:
+    with pytest.raises(ConfigError, match="The strategy linear learns from texts, and efficientnet_lite0 takes other"):
+        linear.train(
+            make_job(model__name="efficientnet_lite0", training__strategy="linear"), store=store, progress=Silent()
+        )
+
+
+def test_a_frozen_network_says_where_its_weights_come_from(make_job: Callable[..., Job], store: Store) -> None:
+    progress = Notes()
+    given = {"model__name": "MobileNetV2", "model__weights": "none", "augment__mixup": 0, "augment__random_erasing": 0}
+    trained = frozen.train(make_job(**given, training__strategy="frozen"), store=store, progress=progress)
+    assert "random" in trained.card["source"]
+    assert any("MobileNetV2: weights from nothing: they are random" in note for note in progress.notes)
 
 
 def test_options_are_those_of_the_model(make_job: Callable[..., Job], store: Store) -> None:

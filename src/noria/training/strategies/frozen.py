@@ -57,7 +57,7 @@ def train(job: Job, *, store: Store, progress: Progress) -> Trained:
             "computes features once. Leave them out of [augment], or choose --strategy finetune or scratch."
         )
     clock = Clock()
-    progress.note(f"{job.model.name}: weights from {models.card(job.model.name).weights_source}")
+    progress.note(f"{job.model.name}: weights from {_source(job)}")
     with tensorflow_beside(lambda: _backbone(job)) as keras_side:
         with clock.stage("engine"):
             engine = _engine(job, keras_side)
@@ -177,9 +177,15 @@ def _card(job: Job, backbone: keras.Model) -> dict[str, Any]:
         "parameters": int(backbone.count_params()),
         "weights": job.model.weights,
         "licence": card.licence,
-        "source": card.weights_source,
+        "source": _source(job),
         "fingerprint": models.fingerprint(backbone),
     }
+
+
+def _source(job: Job) -> str:
+    """Where the weights of the backbone come from."""
+    own = {"imagenet": models.card(job.model.name).weights_source, "none": "nothing: they are random"}
+    return own.get(job.model.weights, f"the file {job.model.weights}")
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -134,6 +134,8 @@ def test_a_key_like_no_other_lists_the_known_ones() -> None:
         ("training.epochs=0", "training.epochs"),
         ("training.epochs=many", "many"),
         ("data.split=[1, 0, 1]", r"\[3, 1, 1\]"),
+        ("data.split=[nan, 1, 1]", r"\[3, 1, 1\]"),
+        ("data.split=[inf, 1, 1]", r"\[3, 1, 1\]"),
         ("data.split=[1, 2]", "data.split"),
         ("training=3", "training"),
         ("seed=-1", "seed"),

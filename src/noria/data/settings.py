@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -49,7 +50,7 @@ class DataSettings(BaseModel):
     @field_validator("split")
     @classmethod
     def _parts_are_positive(cls, split: tuple[float, float, float]) -> tuple[float, float, float]:
-        if min(split) <= 0:
+        if not all(0 < part < math.inf for part in split):
             raise ValueError(f"three numbers above 0 are expected, e.g. [3, 1, 1], not {list(split)}")
         return split
 

@@ -181,3 +181,11 @@ def test_a_reader_can_be_named_and_a_wrong_name_is_told(tmp_path: Path) -> None:
     assert read(tmp_path, find_reader(tmp_path, "image_folder")).candidates
     with pytest.raises(UnknownNameError, match="Did you mean 'image_folder'"):
         find_reader(tmp_path, "image_foldr")
+
+
+def test_data_of_another_task_are_told_to_be_that(tmp_path: Path) -> None:
+    for label in ("day", "night"):
+        (tmp_path / label).mkdir()
+        Image.new("RGB", (20, 20), "white" if label == "day" else "black").save(tmp_path / label / "1.png")
+    with pytest.raises(DataError, match="is data of the task image_classification"):
+        find_reader(tmp_path, task="text_classification")

@@ -104,7 +104,9 @@ def find_reader(path: Path, name: str = "auto", task: str | None = None) -> str:
     task = task or find_task(path)
     reader = _recognising(path, task)
     if reader is None:
-        raise DataError(f"{shown(path)} {_why_unknown(path)} It was to be read for the task {task}. {EXPECTED}")
+        of = next((name for name in plugins.names(TASKS) if _recognising(path, name)), None)
+        why = f"is data of the task {of}." if of else _why_unknown(path)
+        raise DataError(f"{shown(path)} {why} It was to be read for the task {task}. {EXPECTED}")
     return reader
 
 

@@ -207,3 +207,19 @@ def test_copies_of_small_pictures_are_found_however_small_they_are(shared_data: 
     pairs = {pair[:2] for pair in near_pairs([sketch(one) for one in (*small, *smaller)])}
     copied = [place * (len(small) // COPIES) for place in range(COPIES)]
     assert sum((one, len(small) + place) in pairs for place, one in enumerate(copied)) >= 0.9 * COPIES
+
+
+def test_strokes_on_a_plain_ground_are_no_parts_of_one_another() -> None:
+    digits = []
+    for place in range(48):
+        drawing = Image.new("RGB", (28, 28))
+        font = ImageFont.load_default(16 + place % 9)
+        ImageDraw.Draw(drawing).text((6 + place % 6, 1 + place % 5), "1479"[place % 4], font=font)
+        drawing = drawing.rotate(place * 7 % 41 - 20, Image.Resampling.BICUBIC)
+        target = io.BytesIO()
+        drawing.save(target, "PNG")
+        digits.append(image.inspect(target.getvalue(), image.Settings()).sketch)
+    anything = np.random.default_rng(0).normal(size=(len(digits), 32)).astype(np.float32)
+    whole = near_pairs(digits)
+    assert near_pairs(digits, lambda: anything) == whole
+    assert len(whole) < 5

@@ -18,6 +18,7 @@ from noria.ordered import default_threads, ordered_map
 
 _AROUND = 2  # pixels to each side that a point is measured against
 _NOISE = 4.0  # grey levels: what varies less is flat
+_PLAIN, _MOST_PLAIN = 0.25, 0.45  # variance around a point that is of one grey; share of such points
 _AT_ONCE = 256
 _EDGE = 4  # the part of a side that is no longer the middle
 _USUAL, _EQUAL = 0.1, 0.9  # equal: nine tenths of the way from what one pair in ten reaches to the same
@@ -104,6 +105,17 @@ class Looks:
             _whole_and_middle(one, first, other, second, side) for one, other in zip(ones, others, strict=True)
         )
         return np.asarray(np.where(plain >= self.equal, np.maximum(plain, whitened), whitened), np.float32)
+
+
+def mostly_plain(grey: Grey) -> NDArray[np.bool_]:
+    """Return (n,): whether a good half of a picture is of one grey, as around letters, drawings and things cut out."""
+    return np.concatenate([np.zeros(0, np.bool_), *(_share_of_plain(some) > _MOST_PLAIN for some in _pieces(grey))])
+
+
+def _share_of_plain(grey: Grey) -> NDArray[np.float32]:
+    values = grey.astype(np.float32)
+    mean = _mean_around(values)
+    return np.asarray((_mean_around(values * values) - mean * mean < _PLAIN).mean(axis=(1, 2)), np.float32)
 
 
 def measured_locally(grey: NDArray[np.generic]) -> NDArray[np.float32]:

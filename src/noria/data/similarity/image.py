@@ -19,7 +19,7 @@ from noria.contracts import Progress, Silent
 from noria.data.duplicates import Sets
 from noria.data.neighbours import Neighbours, candidate_pairs, indexes
 from noria.data.similarity import _crops, _whitening
-from noria.data.similarity._looks import Looks, Pairs
+from noria.data.similarity._looks import Looks, Pairs, mostly_plain
 from noria.data.similarity._whitening import Vectors, spread_over
 from noria.inputs.image import open_sketches
 
@@ -68,8 +68,10 @@ def near_pairs(
         codes = _whitening.fit(vectors[spread_over(len(vectors), _SAMPLE)]).codes(vectors)
         index = indexes([codes], progress, "parts of pictures")[0]
         least = used["parts_threshold"] = min(among * max(PART_THRESHOLD, higher), _HIGHEST_PART)
+        plain = mostly_plain(grey)
         for near in (_nearest, _between_groups):
             pairs = near(index, codes, found)
+            pairs = pairs[~plain[pairs].any(axis=1)]  # a stroke on nothing is like a part of any other
             with progress.track("parts of pictures", len(pairs)) as advance:
                 likeness, ordered = _crops.likeness(grey, aspects, pairs, looks, least, advance)
             parts = [pair for pair in _above(ordered, likeness, least) if tuple(sorted(pair[:2])) not in apart]

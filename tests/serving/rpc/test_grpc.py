@@ -169,11 +169,17 @@ def test_errors_have_their_codes(channel: grpc.Channel) -> None:
 
 def test_an_error_that_quotes_a_long_name_arrives_as_what_it_is(channel: grpc.Channel) -> None:
     request = predict_request("texts", "input_text", [b"good"])
-    request.model_spec.signature_name = "签" * 20_000
-    with pytest.raises(grpc.RpcError) as caught:
-        call(channel, "Prediction.Predict", request)
-    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert "There is no signature" in caught.value.details()
+    health = health_pb2_grpc.HealthStub(channel)
+    for letter in ("签", "s", " ") * 4:  # clients refuse long words by chance
+        request.model_spec.signature_name = letter * 20_000
+        with pytest.raises(grpc.RpcError) as caught:
+            call(channel, "Prediction.Predict", request)
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert "There is no signature" in caught.value.details()
+        with pytest.raises(grpc.RpcError) as caught:
+            health.Check(health_pb2.HealthCheckRequest(service=letter * 20_000))
+        assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+        assert "There is no service" in caught.value.details()
 
 
 def test_a_context_is_not_repeated_without_end(channel: grpc.Channel) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 from uuid import uuid4
 
 import grpc
@@ -19,6 +19,8 @@ from noria.serving.rpc.arrivals import Arrivals, status_of
 from noria.serving.service import Service, Spec
 from noria.serving.settings import Scope
 from noria.serving.tracing import Stage, keep_stages
+
+SENT = 4096  # bytes of an error's words, percent-encoded; of metadata past 8 KiB a client refuses some by chance
 
 
 @dataclass(eq=False, slots=True)
@@ -74,7 +76,7 @@ def handler(service: Service, guard: Guard, arrivals: Arrivals, name: str, metho
             service.metrics.count_rejection(error)
             if isinstance(error, (BusyError, TooManyRequestsError)):
                 context.set_trailing_metadata((("retry-after", str(max(1, round(error.retry_after + 0.5)))),))
-            await context.abort(code, shortened(str(error)))
+            await context.abort(code, details(str(error)))
         except grpc.aio.AbortError:
             raise
         except asyncio.CancelledError:
@@ -160,3 +162,11 @@ def _trace(call: Call, method: str, model: str, code: Any, context: Any, request
     carrier = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
     failed = code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
     call.service.tracing.record(method, call.started, call.stages, attributes, carrier=carrier, failed=failed)
+
+
+def details(words: str) -> str:
+    """Return the beginning of an error's words, as much as gRPC hands over: three bytes for each that is not ASCII."""
+    told = shortened(words)
+    while len(quote(told, errors="replace")) > SENT:
+        told = told[: len(told) * 3 // 4] + "…"
+    return told

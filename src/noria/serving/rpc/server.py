@@ -14,7 +14,7 @@ from noria.errors import UserError
 from noria.serving.guards.door import Guard
 from noria.serving.protos import pool
 from noria.serving.rpc.arrivals import Arrivals, GuardedStreams
-from noria.serving.rpc.door import handler
+from noria.serving.rpc.door import details, handler
 from noria.serving.rpc.models import MODEL_METHODS
 from noria.serving.rpc.prediction import PREDICTION_METHODS
 from noria.serving.service import Service
@@ -102,7 +102,8 @@ class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc has
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
         """Answer once."""
         if (state := self._state(request.service)) == _STATES.SERVICE_UNKNOWN:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no service or model {request.service!r}.")
+            words = f"There is no service or model {request.service!r}."
+            await context.abort(grpc.StatusCode.NOT_FOUND, details(words))
         return health_pb2.HealthCheckResponse(status=state)
 
     async def Watch(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802 - the protocol's name

@@ -38,3 +38,13 @@ def test_fewer_vectors_than_are_asked_for(count: int) -> None:
     assert candidate_pairs(Neighbours(vectors), vectors, 9).tolist() == [
         [first, second] for first in range(count) for second in range(first + 1, count)
     ]
+
+
+@pytest.mark.parametrize("exact", [10, 10_000])
+@pytest.mark.parametrize("queries", [0, 1, 2])
+def test_few_queries(queries: int, exact: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "EXACT", exact)
+    vectors = unit_vectors(300)
+    found = Neighbours(vectors).of(vectors[:queries], 5)
+    assert found.shape == (queries, 5)
+    assert found[:, 0].tolist() == list(range(queries))

@@ -38,16 +38,19 @@ class Neighbours:
     def of(self, vectors: Vectors, count: int) -> NDArray[np.int64]:
         """Return (m, k): the indices of the nearest of the index, the nearest first; k is `count`, or all there are."""
         k = min(count, len(self._vectors))
+        if not len(vectors):
+            return np.zeros((0, k), np.int64)
         if self._graph is None:
             pieces = [vectors[start : start + _AT_ONCE] for start in range(0, len(vectors), _AT_ONCE)]
-            return np.concatenate([np.zeros((0, k), np.int64), *(_highest(one @ self._vectors.T, k) for one in pieces)])
+            return np.concatenate([_highest(one @ self._vectors.T, k) for one in pieces])
         more = min(k + _SPARE, len(self._vectors))
         self._graph.expansion_search = max(_WIDTH, 2 * more)
-        found = self._graph.search(vectors, more, threads=default_threads())
-        nearest = found.keys.astype(np.int64).reshape(len(vectors), more)
+        several = vectors if len(vectors) > 1 else np.repeat(vectors, 2, axis=0)  # of one USearch tells less
+        found = self._graph.search(several, more, threads=default_threads())
+        nearest = found.keys.astype(np.int64)
         # Where the graph has no way to as many, the nearest of all stands for those that were not found.
         nearest = np.where(np.arange(more) < found.counts.reshape(-1, 1), nearest, nearest[:, :1])
-        pieces = np.array_split(np.arange(len(vectors)), -(-len(vectors) // _AT_ONCE) or 1)
+        pieces = np.array_split(np.arange(len(vectors)), -(-len(vectors) // _AT_ONCE))
         return np.concatenate([self._ordered(vectors[some], nearest[some], k) for some in pieces])
 
     def _ordered(self, vectors: Vectors, nearest: NDArray[np.int64], k: int) -> NDArray[np.int64]:

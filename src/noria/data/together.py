@@ -149,12 +149,8 @@ def still_together(
     records: Sequence[Record], units: Sequence[int], ties: Ties, apart: Iterable[tuple[int, int]]
 ) -> list[Finding]:
     """Return the finding of pairs that a decision calls different, and that something else keeps on one side."""
-    number = {record.place: at for at, record in enumerate(records)}
     found: list[tuple[Suspect, str]] = []
-    for pair in apart:
-        if any(place not in number for place in pair):
-            continue
-        one, other = (number[place] for place in pair)
+    for one, other in _there(records, apart):
         if units[one] == units[other]:
             first, second = records[one].candidate, records[other].candidate
             found.append((Suspect(first.path, first.label, other=second.path), _why(records[one], records[other])))
@@ -182,9 +178,11 @@ def never_together(records: Sequence[Record], ties: Ties, apart: Iterable[tuple[
     if not asked:
         return []
     units = units_of(records, ties)
-    number = {record.place: at for at, record in enumerate(records)}
-    known = [[number[place] for place in pair] for pair in asked if all(place in number for place in pair)]
-    told = [[records[at].candidate for at in pair] for pair in known if len({units[at] for at in pair}) == 2]
+    told = [
+        (records[one].candidate, records[other].candidate)
+        for one, other in _there(records, asked)
+        if units[one] != units[other]
+    ]
     if not told:
         return []
     (one, other), count = told[0], len(told)
@@ -192,6 +190,12 @@ def never_together(records: Sequence[Record], ties: Ties, apart: Iterable[tuple[
     message = f"{said} about two that nothing has tied: {one.path} and {other.path} were not found alike."
     remedy = "They do nothing, and may stay: if the two are found alike one day, they count. Were others meant?"
     return [Finding("never_together", "info", count, tuple(one.path for one, _ in told[:_SHOWN]), message, remedy)]
+
+
+def _there(records: Sequence[Record], pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the pairs of places as indices of records, without those of which a record is missing."""
+    number = {record.place: at for at, record in enumerate(records)}
+    return [(number[one], number[other]) for one, other in pairs if one in number and other in number]
 
 
 def _why(one: Record, other: Record) -> str:

@@ -113,9 +113,8 @@ def mostly_plain(grey: Grey) -> NDArray[np.bool_]:
 
 
 def _share_of_plain(grey: Grey) -> NDArray[np.float32]:
-    values = grey.astype(np.float32)
-    mean = _mean_around(values)
-    return np.asarray((_mean_around(values * values) - mean * mean < _PLAIN).mean(axis=(1, 2)), np.float32)
+    _, variance = _around(grey.astype(np.float32))
+    return np.asarray((variance < _PLAIN).mean(axis=(1, 2)), np.float32)
 
 
 def measured_locally(grey: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -124,9 +123,14 @@ def measured_locally(grey: NDArray[np.generic]) -> NDArray[np.float32]:
     Source: Jarrett et al., "What is the best multi-stage architecture for object recognition?", ICCV 2009.
     """
     values = grey.astype(np.float32)
-    mean = _mean_around(values)
-    variance = np.maximum(_mean_around(values * values) - mean * mean, 0)
+    mean, variance = _around(values)
     return np.asarray((values - mean) / np.sqrt(variance + np.float32(_NOISE**2)), np.float32)
+
+
+def _around(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return mean and variance around each point."""
+    mean = _mean_around(values)
+    return mean, np.maximum(_mean_around(values * values) - mean * mean, 0)
 
 
 def _mean_around(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -273,11 +273,8 @@ class Kept:
         self._path.unlink(missing_ok=True)
 
 
-def publish(name: str, title: str, body: str, raw: Mapping[str, Any], *, quick: bool, again: str = "") -> None:
-    """Print the table with the machine and the versions under it, and write it to `results/` with the raw figures.
-
-    `again` is the command, where it is not the script of that name by itself.
-    """
+def publish(name: str, title: str, body: str, raw: Mapping[str, Any], *, quick: bool) -> None:
+    """Print the table with the machine and the versions under it, and write it to `results/` with the raw figures."""
     warning = "**A quick run: it shows that the benchmark works, not what the figures are.**\n\n" if quick else ""
     facts = machine()
     told = ", ".join(f"{key} {value}" for key, value in versions().items())
@@ -285,7 +282,7 @@ def publish(name: str, title: str, body: str, raw: Mapping[str, Any], *, quick: 
         f"# {title}\n\n{warning}{body}\n\n"
         f"Machine: {facts['cpu']}, {facts['cores']} cores, {facts['memory_gib']:.0f} GiB memory, {facts['system']}; "
         f"load average at the end {facts['load']}. Versions: {told}. Commit {commit()}. "
-        f"Run again with `python bench/{again or f'{name}.py'}`.\n"
+        f"Run again with `python bench/{' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])}`.\n"
     )
     print(text)
     RESULTS.mkdir(exist_ok=True)

@@ -80,10 +80,7 @@ def main() -> None:
     """Train each row with each seed, and publish the table."""
     given = _options()
     limit = 60 if given.quick else A_BATCH
-    some = " ".join(given.rows)
-    whole = given.rows == list(ROWS)
-    name = "cifar10" if whole else f"cifar10-{some.replace(' ', '-')}"
-    again = "" if whole else f"cifar10.py --rows {some}"
+    name = "cifar10" if given.rows == list(ROWS) else f"cifar10-{'-'.join(given.rows)}"
     kept = Kept(f"{name}-quick" if given.quick else name, {"limit": limit})
     with scratch_folder() as scratch:
         manifest = write_cifar10(scratch / "cifar10", limit)
@@ -92,7 +89,7 @@ def main() -> None:
             for seed in range(_seeds(key, given)):
                 kept.get(f"{key} {seed}", _trained, ROWS[key], manifest, seen, scratch / f"{key}{seed}", seed, given)
     publish(name, "CIFAR-10: from the tutorials' network to ours", _body(kept.figures, given), kept.figures,
-            quick=given.quick, again=again)  # fmt: skip
+            quick=given.quick)  # fmt: skip
     kept.finish()
 
 

@@ -186,7 +186,7 @@ def test_a_finding_about_labels_shows_some_of_their_inputs(flowers: Path, tab: A
         page.click("nav button:has-text('shortcut')")
         page.wait_for_selector("figure.sample")
         assert page.locator("figure.sample figcaption").all_inner_texts() == list(files)
-        page.wait_for_function("[...document.querySelectorAll('.sample img')].every((one) => one.naturalWidth > 0)")
+        page.locator(".sample img").evaluate_all("(images) => Promise.all(images.map((one) => one.decode()))")
         assert page.locator("#pair").inner_text().splitlines()[0] == "Nothing here is to be judged one by one."
         assert page.locator("figure.sample img").first.bounding_box()["height"] >= 60
 

@@ -39,6 +39,7 @@ VARIED = (
     "augment.zoom_range=0", "augment.brightness_range=[1,1]", "augment.contrast_range=[1,1]",
 )  # fmt: skip
 NEARER = ("augment.width_shift_range=0.0625", "augment.height_shift_range=0.0625")
+LONGER = (*VARIED, *NEARER, "augment.random_erasing=0.5", "training.epochs=40", "data.split=[19,1,1]")
 PLAIN = ("augment.views=0",)
 FALLING = ("training.schedule=cosine", "training.warmup=0.05", "training.batch_size=64")
 
@@ -70,9 +71,7 @@ ROWS = {
     "norm": Row("+ batch normalisation", "convnet", _convnet(True, 0.5, 12, *PLAIN), "83.1 %, gap 4.2"),
     "varied": Row("+ augmentation", "convnet", _convnet(True, 0.5, 20, *VARIED), "85.6 %, gap 2.8"),
     "resnet": Row("`resnet_small`", "resnet_small", (*VARIED, *NEARER), seeds=1),
-    "longer": Row(
-        "`resnet_small`, 40 epochs", "resnet_small", (*VARIED, *NEARER, "training.epochs=40"), seeds=1
-    ),
+    "longer": Row("`resnet_small`, 40 epochs, erasing, a twentieth validates", "resnet_small", LONGER, seeds=1),
 }  # fmt: skip
 
 
@@ -140,7 +139,7 @@ def _body(figures: dict[str, Any], given: argparse.Namespace) -> str:
               "published", "seconds after check and features", "MiB")  # fmt: skip
     told = (
         "Of the 50,000 training pictures those with a copy in the test set are set aside, a tenth of the others "
-        "validates; tested on all 10,000. "
+        "validates where nothing else is said; tested on all 10,000. "
     )
     if "frozen 0" in figures:
         cold = figures["frozen 0"]

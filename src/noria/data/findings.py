@@ -44,7 +44,7 @@ _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
 # What makes the figures wrong, then what teaches the wrong thing, then what takes examples away; then all others.
 _BY_EFFECT = (
-    *("leak", "given_split_leak", "still_together", "leak_cost", "dataset_changed"),
+    *("leak", "given_split_leak", "still_together", "leak_cost", "possible_groups", "dataset_changed"),
     *("label_leak", "shortcut", "language_tells_label", "drift", "shares_changed"),
     *("conflicting_labels", "near_duplicates_across_labels", "wrong_labels", "relabelled"),
     *("encoding", "broken_rows", "unreadable", "unreachable", "unlabelled", "empty_text", "many_empty_texts"),
@@ -131,6 +131,7 @@ KINDS = (
         *("many_empty_texts", "labels_with_fractions", "labels_equal_as_numbers"),
         *("label_leak", "other_language", "languages", "language_tells_label", "short_text", "long_text", "text_cut"),
         *("blank", "blurred", "dark", "bright", "odd_shape", "odd_size", "shortcut", "outlier"),
+        "possible_groups",
     }
 )
 

@@ -79,7 +79,7 @@ def grouped(listing: Listing, columns: Columns, path: Path) -> Listing:
     if columns.group:
         find = rule_of(columns.group)
         by_column = column_of(columns.group) is not None
-        groups = [one.group if by_column else find(_below(one.path)) for one in candidates]
+        groups = [one.group if by_column else find(below(one.path)) for one in candidates]
         found = (*found, *_told(columns.group, candidates, groups))
         candidates = candidates if by_column else _with(candidates, groups)
     if columns.order and any(one.split for one in candidates):
@@ -89,7 +89,8 @@ def grouped(listing: Listing, columns: Columns, path: Path) -> Listing:
     return replace(listing, candidates=candidates, findings=found)
 
 
-def _below(path: str) -> str:
+def below(path: str) -> str:
+    """Return a path as rules are asked about it: relative to the data."""
     return path.removeprefix("/")
 
 

@@ -476,3 +476,10 @@ def test_init_into_a_folder_that_is_not_there_says_how_to_make_it(here: Path) ->
 
 def test_the_help_of_predict_says_that_json_is_a_line_for_each_input(here: Path) -> None:
     assert "one JSON line for each input" in " ".join(call("predict", "--help", cwd=here, COLUMNS="200").stdout.split())
+
+
+def test_a_weights_file_that_is_not_there_is_told_before_anything_is_read(photos: Path, here: Path) -> None:
+    done = call("train", photos, "--out", "run", "--set", "model.weights=my.h5", cwd=here, COLUMNS="200")
+    assert done.returncode == 2
+    assert "There is no weights file 'my.h5' for the model efficientnet_lite0" in done.stderr
+    assert "check" not in done.stderr and not (here / "run").exists()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noria import choosing, places, plugins
+from noria import choosing, models, places, plugins
 from noria.artifacts.bundle import MANIFEST as BUNDLE_MANIFEST
 from noria.artifacts.bundle import Bundle, open_bundle
 from noria.artifacts.files import folder_being_written
@@ -92,6 +92,8 @@ def train(
     given, start = choosing.of_run(config or load_config(data=Path(data)))
     config = resolved(given)
     plugins.require(STRATEGIES, config.training.strategy)
+    if start is None:
+        models.weights_file(config.model.name, config.model.weights)  # refuses one that is not there, before the check
     require_tensorflow()
     places.refuse_inside(Path(data), out)
     places.refuse_foreign(out)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from noria import plugins
+from noria import models, plugins
 from noria.config import Config
 
 if TYPE_CHECKING:
@@ -59,7 +59,10 @@ def _unfinished(dataset: Dataset, config: Config, start: Run | None) -> Path:
     from noria.artifacts.store import cache_folder
     from noria.training.finish import versions
 
-    weights = Path(config.model.weights)
-    first = start.checksum("keras") if start else sha256_file(weights) if weights.is_file() else None
+    if start:
+        first = start.checksum("keras")
+    else:
+        weights = models.weights_file(config.model.name, config.model.weights)
+        first = sha256_file(weights) if weights else None
     decided_by = [dataset.fingerprint, config.model_dump(mode="json"), versions(), first]
     return cache_folder() / "unfinished" / hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()

@@ -110,15 +110,15 @@ def test_a_weights_file_with_values_that_are_no_numbers_is_refused(tmp_path: Pat
 
 
 def test_a_missing_a_damaged_and_a_foreign_weights_file_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r'There is no weights file.*Expected "imagenet", "none" or'):
+    with pytest.raises(ConfigError, match=r'There is no weights file.*Expected "imagenet", "none" or'):
         _build("efficientnet_lite0", weights="imagnet")
-    for name, message in (
-        ("bad.keras", "not a zip file"),
-        ("bad.weights.h5", "does not hold"),
-        ("x.pth", "no Keras weights"),
+    for name, kind, message in (
+        ("bad.keras", WeightsError, "not a zip file"),
+        ("bad.weights.h5", WeightsError, "does not hold"),
+        ("x.pth", ConfigError, "no Keras weights"),
     ):
         (tmp_path / name).write_bytes(b"not weights")
-        with pytest.raises(WeightsError, match=message):
+        with pytest.raises(kind, match=message):
             _build("efficientnet_lite0", weights=str(tmp_path / name))
 
 

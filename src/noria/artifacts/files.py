@@ -150,7 +150,7 @@ def _explanation(path: Path, error: OSError) -> str:
     if error.errno in _FULL:
         return (
             f"No room to write {path}: {error.strerror}. Nothing was left under that name. "
-            "Free some space, or choose another place with --out."
+            "Free some space and give the same command again, or choose another place with --out."
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"No permission to write {path}: {error.strerror}. Choose a folder that you may write to."

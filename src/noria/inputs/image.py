@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageChops, ImageCms, ImageFile
+from PIL import ExifTags, Image, ImageChops, ImageCms, ImageFile, _imaging
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -55,8 +55,8 @@ _large = threading.Lock()
 # that a photo of 227 pixels takes, and 40 % of that of one of 2,400. Larger blocks are slow where sizes vary, for each
 # is resized. Pillow's own variables, where they are set, say otherwise.
 if not {"PILLOW_BLOCK_SIZE", "PILLOW_BLOCKS_MAX"} & os.environ.keys():
-    Image.core.set_block_size(64 << 10)
-    Image.core.set_blocks_max(512)
+    _imaging.set_block_size(64 << 10)
+    _imaging.set_blocks_max(512)
 
 # How many pixels of `max_pixels` one pixel counts for. libwebp and libtiff hold several copies of a picture, libjpeg
 # the coefficients of four channels.

@@ -19,18 +19,20 @@ A member is one file for one family of models and imports Keras only inside its 
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 
 from pydantic import BaseModel
 
 from noria import plugins
-from noria.errors import UnknownNameError
+from noria.errors import ConfigError, UnknownNameError
 from noria.models._card import ModelCard
 from noria.models._fingerprint import fingerprint
 
-__all__ = ["ModelCard", "card", "find", "fingerprint", "names", "options"]
+__all__ = ["ModelCard", "card", "find", "fingerprint", "names", "options", "weights_file"]
 
 SHELF = "noria.models"
+WEIGHTS_SUFFIXES = (".keras", ".weights.h5", ".h5", ".hdf5")
 
 
 def names(input_name: str | None = None) -> list[str]:
@@ -65,3 +67,23 @@ def options(name: str) -> type[BaseModel] | None:
     """Return what the model `name` can be told beside its shapes; None where that is nothing."""
     kind: type[BaseModel] | None = getattr(find(name), "Options", None)
     return kind
+
+
+def weights_file(name: str, weights: str) -> Path | None:
+    """Return the user's file that the first weights of the model `name` are read from; None where they are of no file.
+
+    Raises:
+        ConfigError: there is no such file, or it is of no kind that is read.
+    """
+    if weights in ("imagenet", "none"):
+        return None
+    file = Path(weights).expanduser()
+    expected = f"a file that ends in {', '.join(WEIGHTS_SUFFIXES)}"
+    if not file.is_file():
+        raise ConfigError(
+            f"There is no weights file {weights!r} for the model {name}. "
+            f'Expected "imagenet", "none" or the path of {expected}.'
+        )
+    if not file.name.endswith(WEIGHTS_SUFFIXES):
+        raise ConfigError(f"{weights!r} is no Keras weights file: expected {expected}.")
+    return file

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import warnings
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from noria import models
 from noria.errors import WeightsError
 
 if TYPE_CHECKING:
     import keras
-
-SUFFIXES = (".keras", ".weights.h5", ".h5", ".hdf5")
 
 
 def load_local_weights(model: keras.Model, path: str) -> None:
     """Read weights from a file into `model`. Only arrays are read: no layer and no code of the file is used.
 
     Raises:
-        WeightsError: there is no such file, or it holds the weights of another model.
+        ConfigError: there is no such file.
+        WeightsError: it holds the weights of another model.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise WeightsError(
-            f"There is no weights file {path!r} for the model {model.name}. "
-            f'Expected "imagenet", "none" or the path of a file that ends in {", ".join(SUFFIXES)}.'
-        )
-    if not file.name.endswith(SUFFIXES):
-        raise WeightsError(f"{path!r} is no Keras weights file: expected one that ends in {', '.join(SUFFIXES)}.")
+    file = models.weights_file(model.name, path)
+    if file is None:
+        return
     # Keras leaves what it does not find in a file as it was, with a warning: NaN shows afterwards what that was.
     model.set_weights(
         [np.full(weight.shape, np.nan) if _is_float(weight) else weight.numpy() for weight in model.weights]

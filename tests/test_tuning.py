@@ -31,7 +31,6 @@ def test_the_parts_of_a_training_are_measured_and_the_slowest_is_named(photos: P
     assert told.augmentation and min(told.decode, told.augmentation, told.device, told.together) > 0
     assert told.bottleneck == min(rates, key=lambda name: rates[name] or 0)
     assert (told.batch_size, told.decoded) == (8, "once")
-    assert told.together < 1.5 * told.device
 
 
 def test_decoding_counts_where_it_is_done_in_every_epoch(photos: Path) -> None:

@@ -219,7 +219,8 @@ def train(
 
 
 def _say_trained(run: Run, as_json: bool) -> None:
-    facts = run.manifest
+    facts, concerns = run.manifest, run.concerns
+    others = sum(one["severity"] == "warning" for one in concerns)
     told = {
         "run": str(run.path),
         "report": str(run.report),
@@ -228,6 +229,7 @@ def _say_trained(run: Run, as_json: bool) -> None:
         "num_examples": facts.num_examples,
         "test": facts.test,
         "alarms": list(facts.alarms),
+        "concerns": concerns,
         "seconds": facts.seconds,
         "features": facts.features,
         "fingerprint": facts.fingerprint,
@@ -241,7 +243,8 @@ def _say_trained(run: Run, as_json: bool) -> None:
         f"Right on {facts.test['accuracy']:.1%} of {facts.num_examples['test']:,} test examples "
         f"(95 %: {low:.1%} to {high:.1%}), in {facts.seconds['total']:.0f} s.",
         *_old_and_new(facts.continued),
-        f"Report:  {run.report}",
+        *(f"Careful: {one['message']}" for one in concerns if one["severity"] == "error"),
+        f"Report:  {run.report}{f', with {others} warning' if others else ''}{'s' if others > 1 else ''}",
         f"Next:    noria export {shlex.quote(str(run.path))}",
     )
 

@@ -114,7 +114,9 @@ def fit(
     with devices.scope():
         training = _Training(network, groups, plan.loss, watches, devices)
         state, plan = training.begin(checkpoint), training.timed(plan)
-        if state.epoch or state.step:
+        if state.finished:
+            progress.note("all epochs are trained already")
+        elif state.epoch or state.step:
             progress.note(f"goes on with epoch {state.epoch + 1}, step {state.step + 1} of {train.steps}")
         elif first_counts:
             training.judge(state, validation, train.batch_size)
@@ -129,7 +131,22 @@ def fit(
                 state = training.agreed(state)
                 checkpoint.save(training.arrays(state))
         training.take_best()
+    progress.note(_ended(state, plan))
     return state.history, state.best_epoch
+
+
+def _ended(state: _State, plan: Plan) -> str:
+    why = ""
+    if state.waited >= plan.patience:
+        why = f": no better answers for {plan.patience} epochs"
+    elif state.epoch < plan.epochs:
+        why = ": the time is used up"
+    kept = (
+        f"the weights of epoch {state.best_epoch} are kept"
+        if state.best_epoch
+        else "the weights that it began with are kept"
+    )
+    return f"ends after epoch {state.epoch}{why}; {kept}"
 
 
 def _train_epoch(

@@ -80,7 +80,8 @@ def decoded(
     size = len(examples) * int(np.prod(shape))
     kind = kept_in(cache, size, scratch)
     if kind == "none":
-        progress.note(f"pictures are decoded in every epoch: all of them are {size / 2**30:.1f} GiB")
+        if cache == "auto":
+            progress.note(f"pictures are decoded in every epoch: all of them are {size / 2**30:.1f} GiB")
         return lazy
     pixels = _room((len(examples), *shape), scratch if kind == "disk" else None, in_memory=kind == "memory")
     with progress.track("decoding", len(examples)) as advance:

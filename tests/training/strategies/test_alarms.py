@@ -164,7 +164,7 @@ def test_a_network_that_learns_reviews_raises_none(name: str, make_job: Callable
 
 def test_a_network_that_learns_photos_raises_none(photo_job: Callable[..., Job], store: Store) -> None:
     job = photo_job(
-        training__epochs=12, training__learning_rate=1e-3, training__ema_steps=0, augment__views=0,
+        training__epochs=5, training__learning_rate=1e-3, training__ema_steps=0, augment__views=0,
         model__options__batch_norm=False, model__options__dropout=0,
     )  # fmt: skip
     trained = scratch.train(job, store=store, progress=Silent())
@@ -192,7 +192,7 @@ def test_a_loss_that_is_no_number_is_told_with_layer_and_photo(feed: Feed, photo
             checkpoint=Checkpoint(None, Silent()), progress=Silent(), names=names,
         )  # fmt: skip
     assert "The layer powers is the first whose output is no number." in str(raised.value)
-    assert f"It happens with {brightest}, 1 of the 6 in the batch: look there first." in str(raised.value)
+    assert re.search(rf"It happens with {brightest}, 1 of the \d+ in the batch: look there first\.", str(raised.value))
     assert all(np.isfinite(weight).all() for weight in network.get_weights()), "what answered can still be looked at"
 
 

@@ -148,6 +148,18 @@ def test_train_prints_one_object_with_the_promised_keys(photos: Path, run: Run, 
     assert 0 <= low <= told["test"]["accuracy"] <= high <= 1
     assert told["seconds"]["total"] >= max(told["seconds"].values()) > 0
     assert {"check", "features", "head"} <= set(told["seconds"])
+    assert "small_test" in {one["kind"] for one in told["concerns"]}
+
+
+def test_train_tells_what_its_report_warns_of(photos: Path, run: Run, tmp_path: Path) -> None:
+    same = shutil.copytree(run.path, tmp_path / "run")
+    facts = json.loads((same / "report.json").read_bytes())
+    grave = {**facts["concerns"][0], "severity": "error", "message": "It guesses."}
+    (same / "report.json").write_text(json.dumps({**facts, "concerns": [grave], "findings": [grave]}))
+    said = call("train", photos, "--out", same, "--config", same / "config.toml").stdout
+    assert "Careful: It guesses.\nReport:" in said
+    (same / "report.json").unlink()
+    assert "Careful" not in call("train", photos, "--out", same, "--config", same / "config.toml").stdout
 
 
 def test_evaluate_prints_one_object_with_the_promised_keys(photos: Path, bundle: Bundle) -> None:

@@ -81,11 +81,10 @@ class Run:
     def formats(self) -> tuple[str, ...]:
         return ("keras",)
 
-    @property
-    def concerns(self) -> list[dict[str, Any]]:
-        """What the report warns of, the gravest first: each `kind`, `severity`, `message`, `remedy` and more."""
+    def reported(self, kind: str) -> list[dict[str, Any]]:
+        """Return the report's `concerns` or `findings`: each `kind`, `severity`, `message`, `remedy` and more."""
         facts = self.path / "report.json"
-        found: list[dict[str, Any]] = read_json(facts).get("concerns", []) if facts.is_file() else []
+        found: list[dict[str, Any]] = read_json(facts).get(kind, []) if facts.is_file() else []
         return found
 
     def file(self, format_name: str) -> Path:

@@ -38,14 +38,18 @@ def test_minutes_choose_and_say_why(
 
 
 @pytest.mark.parametrize(
-    "given",
-    [{}, {"training__minutes": 9, "training__strategy": "frozen"}, {"training__minutes": 9, "model__name": "convnet"}],
+    ("given", "notes"),
+    [
+        ({}, ["strategy frozen: the quickest for a trained backbone; --minutes N fine-tunes it where they are enough"]),
+        ({"training__minutes": 9, "training__strategy": "frozen"}, []),
+        ({"training__minutes": 9, "model__name": "convnet"}, ["strategy scratch: convnet is made for it"]),
+    ],
 )
-def test_what_is_not_left_open_stays(given: dict[str, Any], dataset: Dataset) -> None:
+def test_what_is_not_to_be_chosen_stays(given: dict[str, Any], notes: list[str], dataset: Dataset) -> None:
     progress = Notes()
     config = load_config(**given)
     assert choosing.by_time(config, dataset, progress) == config
-    assert not progress.notes
+    assert progress.notes == notes
 
 
 def test_settings_that_do_nothing_in_a_strategy_are_told() -> None:

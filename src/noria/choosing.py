@@ -22,9 +22,20 @@ FEWEST_EXAMPLES = 20  # of each label: with fewer, fine-tuning learns them by he
 
 
 def by_time(config: Config, dataset: Dataset, progress: Progress) -> Config:
-    """Return the config, with fine-tuning where `--minutes` are enough for it and the strategy is left open."""
+    """Return the config, with fine-tuning where `--minutes` are enough for it and the strategy is left open.
+
+    The strategy that is taken where none is named is told with its reason.
+    """
     training, model = config.training, config.model
-    if training.strategy != "auto" or not training.minutes or models.card(model.name).strategy != "frozen":
+    if training.strategy != "auto":
+        return config
+    if (usual := models.card(model.name).strategy) != "frozen":
+        progress.note(f"strategy {usual}: {model.name} is made for it")
+        return config
+    if not training.minutes:
+        progress.note(
+            "strategy frozen: the quickest for a trained backbone; --minutes N fine-tunes it where they are enough"
+        )
         return config
     counts = dataset.counts()
     settings = config.input.model_dump() | dict(models.card(model.name).settings)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from noria import models, plugins
 from noria.contracts import Progress
+from noria.errors import ConfigError
 from noria.evaluation.calibration import fit_temperature
 from noria.training.alarms import Alarms
 from noria.training.board import open_board
@@ -22,6 +23,7 @@ from noria.training.clock import Clock
 from noria.training.feed import Examples, Feed
 from noria.training.job import Job, Trained
 from noria.training.loss import Loss
+from noria.training.mirroring import mirrored
 from noria.training.network import Group, Plan, fit
 from noria.training.optimizers import make_optimizer
 from noria.training.replicas import placed
@@ -66,8 +68,14 @@ def train_network(
     clock: Clock,
     progress: Progress,
 ) -> Trained:
-    """Train a network whose last layer, "scores", gives probabilities; return its best epoch, calibrated."""
+    """Train a network whose last layer, "scores", gives probabilities; return its best epoch, calibrated.
+
+    Raises:
+        ConfigError: the loss is no number any more, or texts were to be mirrored.
+    """
     feed, model, devices = ready.feed, ready.model, job.devices
+    if job.training.mirrored and len(model.input.shape) != 4:
+        raise ConfigError(f"training.mirrored is for pictures, and {job.model.name} takes none. Leave it out.")
     names = [example.path for example in job.dataset.by_split("train")]
     alarms = Alarms(job.dataset.labels, feed.train.examples.labels, job.training, progress)
     board = open_board(job, feed.held_out["validation"], progress) if devices.chief else []
@@ -83,6 +91,8 @@ def train_network(
         )  # fmt: skip
         if learning is not model:  # what is measured, saved and exported is the float32 model of one device
             model.set_weights(learning.get_weights())
+        if job.training.mirrored:
+            model = mirrored(model)
         validation, test, temperature = _measured(model, feed, progress) if devices.chief else _nothing(model)
         for each in board:
             each.finish(model)

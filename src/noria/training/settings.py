@@ -46,6 +46,9 @@ class TrainingSettings(BaseModel):
     weight_decay: float = Field(0.0, ge=0, le=1, description="decoupled from the gradients; biases are spared")
     clip_norm: float = Field(1.0, ge=0, description="the longest gradient of all weights together; 0: no limit")
     ema_steps: int = Field(100, ge=0, description="weights are averaged over about so many last steps; 0: they are not")
+    mirrored: bool = Field(
+        False, description="of a network of pictures: answer by a picture and its mirror image, for twice the work"
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of each label that is given to all alike")
     focal_gamma: float = Field(0.0, ge=0, le=10, description="how little easy examples weigh; 0: all alike")
     patience: int = Field(0, ge=0, description="epochs without a better validation loss before stopping; 0: as suits")

@@ -1,26 +1,31 @@
-"""Trainings on a few hundred real film reviews."""
+"""Trainings on a few hundred real film reviews, and on 48 photos of flowers."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from noria import models
+from noria import api, models
 from noria.artifacts.dataset import Dataset
 from noria.artifacts.store import Store
+from noria.config import load_config, resolved
 from noria.contracts import SPLITS, Example
 from noria.inputs import text
+from noria.jobs import make_job as make_job_of
 from noria.training.job import Job
 from noria.training.settings import ModelSettings, TrainingSettings
 
 REVIEWS = {"train": 600, "validation": 150, "test": 250}
 LABELS = ("negative", "positive")
+PHOTO_SIDE = 32
 
 MakeJob = Callable[..., Job]
 
@@ -71,3 +76,21 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A store that these strategies leave alone."""
     with Store(tmp_path_factory.mktemp("store") / "features.sqlite") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def photo_job(photos: Path) -> Callable[..., Job]:
+    """A function: settings -> a job on 48 photos of flowers."""
+    dataset = api.check(photos, config=load_config(data__wrong_labels=False))
+
+    def make(**given: Any) -> Job:
+        settings = {
+            "model__name": "convnet",
+            "input__height": PHOTO_SIDE,
+            "input__width": PHOTO_SIDE,
+            "training__batch_size": 8,
+        }
+        job, _ = make_job_of(dataset, resolved(load_config(**{**settings, **given})), time.monotonic())
+        return replace(job, unfinished=None)
+
+    return make

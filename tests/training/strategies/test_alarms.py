@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +16,9 @@ from listening import Killed, Killing
 from noria import api
 from noria.artifacts.dataset import Dataset
 from noria.artifacts.store import Store
-from noria.config import load_config, resolved
+from noria.config import load_config
 from noria.contracts import Silent
 from noria.errors import ConfigError
-from noria.jobs import make_job as make_job_of
 from noria.training import checkpoint as checkpoints
 from noria.training.alarms import Alarms
 from noria.training.checkpoint import Checkpoint
@@ -45,19 +43,6 @@ class Listening(Killing):
     @property
     def alarms(self) -> list[str]:
         return [note for note in self.notes if note.startswith("alarm: ")]
-
-
-@pytest.fixture(scope="module")
-def photo_job(photos: Path) -> Callable[..., Job]:
-    """A function: settings -> a job on 48 photos of flowers."""
-    dataset = api.check(photos, config=load_config(data__wrong_labels=False))
-
-    def make(**given: Any) -> Job:
-        settings = {"model__name": "convnet", "input__height": SIDE, "input__width": SIDE, "training__batch_size": 8}
-        job, _ = make_job_of(dataset, resolved(load_config(**{**settings, **given})), time.monotonic())
-        return replace(job, unfinished=None)
-
-    return make
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 The published table (base, then dropout of 0.5, then batch normalisation, then augmentation, each with the one before)
 is a network of 32, 64 and 128 filters: its test accuracy, and how much better it is on what it was trained on. Here
 both are of the weights that are kept; on 10,000 of the training pictures. Then a frozen EfficientNet-Lite0, and a small
-residual network from nothing. `python bench/cifar10.py` takes about two hours on 2 cores, the last row half of them;
-`--rows` takes some of it, and publishes that by itself.
+residual network from nothing. `python bench/cifar10.py` takes about two and a half hours on 2 cores, the last two rows
+one of them; `--rows` takes some of it, and publishes that by itself.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def _body(figures: dict[str, Any], given: argparse.Namespace) -> str:
         )
     told = "From the start of the process to the report, from an empty cache, test pictures scored. "
     told += "Fine-tuning begins with the frozen side's head, and keeps it where no epoch is better on validation."
-    return table(HEADER, lines) + "\n" + told + "\n\n" + "\n".join(verdicts)
+    return table(HEADER, lines) + "\n\n" + told + "\n\n" + "\n".join(verdicts)
 
 
 if __name__ == "__main__":

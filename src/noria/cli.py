@@ -219,8 +219,10 @@ def train(
 
 
 def _say_trained(run: Run, as_json: bool) -> None:
-    facts, concerns = run.manifest, run.reported("concerns")
-    warnings = sum(one["severity"] == "warning" for one in (*concerns, *run.reported("findings")))
+    facts = run.manifest
+    concerns, findings = run.warnings()
+    count = sum(one["severity"] == "warning" for one in (*concerns, *findings))
+    warned = f", with {count} {'warning' if count == 1 else 'warnings'}" if count else ""
     told = {
         "run": str(run.path),
         "report": str(run.report),
@@ -244,7 +246,7 @@ def _say_trained(run: Run, as_json: bool) -> None:
         f"(95 %: {low:.1%} to {high:.1%}), in {facts.seconds['total']:.0f} s.",
         *_old_and_new(facts.continued),
         *(f"Careful: {one['message']}" for one in concerns if one["severity"] == "error"),
-        f"Report:  {run.report}{f', with {warnings} warning' if warnings else ''}{'s' if warnings > 1 else ''}",
+        f"Report:  {run.report}{warned}",
         f"Next:    noria export {shlex.quote(str(run.path))}",
     )
 

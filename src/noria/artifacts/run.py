@@ -81,11 +81,11 @@ class Run:
     def formats(self) -> tuple[str, ...]:
         return ("keras",)
 
-    def reported(self, kind: str) -> list[dict[str, Any]]:
-        """Return the report's `concerns` or `findings`: each `kind`, `severity`, `message`, `remedy` and more."""
-        facts = self.path / "report.json"
-        found: list[dict[str, Any]] = read_json(facts).get(kind, []) if facts.is_file() else []
-        return found
+    def warnings(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return the report's concerns and findings: each `kind`, `severity`, `message`, `remedy` and more."""
+        path = self.path / "report.json"
+        facts = read_json(path) if path.is_file() else {}
+        return facts.get("concerns", []), facts.get("findings", [])
 
     def file(self, format_name: str) -> Path:
         """Return the checked path of the model.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from noria.errors import ConfigError, MissingExtraError, UnknownNameError
+from noria.models import weights_file
 from noria.models._card import ModelCard
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def build_backbone(name: str, *, image_size: int, weights: str) -> keras.Model:
     """Return the network up to its pooled features: (batch, image_size, image_size, 3) -> (batch, 1280) float32.
 
     Raises:
-        ConfigError: `image_size` is smaller than 32.
+        ConfigError: `image_size` is smaller than 32, or the weights file is missing.
         WeightsError: the weights cannot be had, or are those of another model.
         MissingExtraError: the package that holds the ImageNet weights is not installed.
     """
@@ -100,8 +101,8 @@ def build_backbone(name: str, *, image_size: int, weights: str) -> keras.Model:
     model = network.backbone(name, width=variant.width, depth=variant.depth, image_size=image_size)
     if weights == "imagenet":
         network.assign(model, _imagenet_file(variant), sha256=variant.sha256)
-    elif weights != "none":
-        load_local_weights(model, weights)
+    elif file := weights_file(name, weights):
+        load_local_weights(model, file)
     return model
 
 
@@ -109,7 +110,7 @@ def write_engine(name: str, *, image_size: int, weights: str) -> bytes | None:
     """Return the backbone with ImageNet weights as a LiteRT file, in half a second and without Keras.
 
     Raises:
-        ConfigError: `image_size` is smaller than 32.
+        ConfigError: `image_size` is smaller than 32, or the weights file is missing.
         WeightsError: the weights cannot be had, or are those of another model.
         MissingExtraError: the package that holds the ImageNet weights is not installed.
     """

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from noria.errors import ConfigError, UnknownNameError
+from noria.models import weights_file
 from noria.models._card import ModelCard
 
 if TYPE_CHECKING:
@@ -162,8 +163,8 @@ def build_backbone(name: str, *, image_size: int, weights: str) -> keras.Model:
     A weights file may be the one that Keras would download ("notop"), or one that `save_weights` wrote.
 
     Raises:
-        ConfigError: `image_size` is smaller than the network can take.
-        WeightsError: the weights cannot be downloaded, or the file is missing or of another model.
+        ConfigError: `image_size` is smaller than the network can take, or the weights file is missing.
+        WeightsError: the weights cannot be downloaded, or the file is of another model.
     """
     from noria.models import _keras_network as network
     from noria.models._local_weights import load_local_weights
@@ -174,8 +175,8 @@ def build_backbone(name: str, *, image_size: int, weights: str) -> keras.Model:
     if weights == "imagenet":
         return network.with_imagenet_weights(name, family.normalisation, image_size=image_size)
     model = network.without_weights(name, family.normalisation, image_size=image_size)
-    if weights != "none":
-        load_local_weights(model, weights)
+    if file := weights_file(name, weights):
+        load_local_weights(model, file)
     return model
 
 

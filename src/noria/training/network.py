@@ -141,12 +141,8 @@ def _ended(state: _State, plan: Plan) -> str:
         why = f": no better answers for {plan.patience} epochs"
     elif state.epoch < plan.epochs:
         why = ": the time is used up"
-    kept = (
-        f"the weights of epoch {state.best_epoch} are kept"
-        if state.best_epoch
-        else "the weights that it began with are kept"
-    )
-    return f"ends after epoch {state.epoch}{why}; {kept}"
+    kept = f"; the weights of epoch {state.best_epoch} are kept" if state.best_epoch else ""
+    return f"ends after epoch {state.epoch}{why}{kept}"
 
 
 def _train_epoch(

@@ -7,6 +7,7 @@ split by single pictures would test what it has taught.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ _TIMES, _MORE, _DEVIATIONS = 1.5, 0.05, 6.0  # chance: so many times, so much ab
 _MOST, _MOST_OF_LABEL = 6000, 1500  # pictures that are looked at
 _DEEPEST = 6  # folders
 _SEPARATORS = "_- ."
-_WORDS = re.compile(r"[_\-. ]")
+_WORDS = re.compile(f"[{re.escape(_SEPARATORS)}]")
 _SHOWN = 20
 
 _Vectors = NDArray[np.float32]
@@ -120,10 +121,7 @@ def _rules(paths: Sequence[str], labels: Sequence[str]) -> Iterator[tuple[str, l
 
 def _patterns(names: Sequence[str]) -> list[str]:
     """Return patterns for the parts of names up to each separator, and up to an end of fixed length."""
-    first = names[0]
-    for name in names:
-        while not name.startswith(first):
-            first = first[:-1]
+    first = os.path.commonprefix(names)  # noqa: RUF071 - characters are meant, no folders
     # What all names begin with belongs to no group; it ends where a word does.
     ends = [match.end() for match in _WORDS.finditer(first)]
     start = first[: ends[-1]] if ends else ""

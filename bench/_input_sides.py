@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def noria(files: list[Path], pixels: int, batch: int, threads: int) -> Iterator[int]:
-    """As in an epoch of pictures that there is no room to keep: whole order, each file's hash looked at."""
+    """As in an epoch of pictures that there is no room to keep: whole order, each file looked at for changes."""
     import hashlib
 
     from noria.contracts import Example

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from noria.artifacts.store import Store
 from noria.contracts import Progress, Session
-from noria.errors import DataError
+from noria.data.unchanged import unchanged_bytes
 from noria.ordered import default_threads, ordered_map
 
 COMMIT_SECONDS = 2.0
@@ -116,20 +116,3 @@ def _in_parallel(
         return {(item.sha256, view): row for view, row in zip(views, local.session.run(arrays), strict=True)}
 
     return ordered_map(work, missing, threads=workers)
-
-
-def unchanged_bytes(path: Path, sha256: str) -> bytes:
-    """Return what a file holds.
-
-    Raises:
-        DataError: it went away or changed since it was checked.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{path} went away since it was checked: {error.strerror}. Start the same command again."
-        ) from None
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise DataError(f"{path} changed since it was checked. Start the same command again.")
-    return data

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.contracts import Example, Progress
-from noria.data.features import unchanged_bytes
+from noria.data.unchanged import Unchanged
 from noria.ordered import default_threads, ordered_map
 from noria.training.memory import free_memory
 
@@ -33,8 +33,9 @@ class Decoding:
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, root: Path, examples: Sequence[Example], read: Read) -> None:
+    def __init__(self, root: Path, examples: Sequence[Example], read: Read, files: Unchanged | None = None) -> None:
         self._root, self._examples, self._read = root, examples, read
+        self._files = files or Unchanged()
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -45,7 +46,7 @@ class Decoding:
 
     def part(self, places: slice) -> Decoding:
         """Return some of them, still undecoded."""
-        return Decoding(self._root, self._examples[places], self._read)
+        return Decoding(self._root, self._examples[places], self._read, self._files)
 
     def one(self, place: int) -> Array:
         """Return the picture at a place.
@@ -54,7 +55,7 @@ class Decoding:
             DataError: it changed or went away after it was checked.
         """
         example = self._examples[place]
-        return self._read(unchanged_bytes(self._root / example.path, example.sha256))
+        return self._read(self._files.read(self._root / example.path, example.sha256))
 
 
 def decoded(

@@ -22,6 +22,7 @@ from noria.data.unchanged import unchanged_bytes
 from noria.ordered import default_threads, ordered_map
 
 COMMIT_SECONDS = 2.0
+OF_MIDDLE = 1  # the view of a picture's middle, enlarged, where a check asks for it
 
 Vector = NDArray[np.float32]
 Pixels = NDArray[np.uint8]

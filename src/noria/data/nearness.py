@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from noria.contracts import Progress
 from noria.data import neighbours, similarity
 from noria.data.cells import Chosen
-from noria.data.features import Wanted
+from noria.data.features import OF_MIDDLE, Wanted
 from noria.data.inspection import Inspected, InspectionCache
 from noria.data.readers import Listing
 from noria.data.unsearched import PARTS, Unsearched
@@ -32,16 +33,22 @@ class Vectors:
     def __init__(
         self, listing: Listing, seen: Sequence[Inspected], places: Sequence[int], features: Features | None
     ) -> None:
-        wanted = [Wanted(listing.root / listing.candidates[place].path, seen[place].sha256 or "") for place in places]
+        paths = [listing.root / listing.candidates[place].path for place in places]
+        self._wanted = [Wanted(path, seen[place].sha256 or "") for path, place in zip(paths, places, strict=True)]
+        self._features = features
         self.lacking = ""  # why there are none, where they were asked for and could not be had
-        self._once = cache(lambda: self._made(wanted, features) if features else None)
+        self._once = cache(lambda: self._made(self._wanted))
 
     def __call__(self) -> NDArray[np.float32] | None:
         return self._once()
 
-    def _made(self, wanted: Sequence[Wanted], features: Features) -> NDArray[np.float32] | None:
+    def middles(self, rows: Sequence[int]) -> NDArray[np.float32] | None:
+        """Return the vectors of the middles of some, enlarged: (rows, D); or None."""
+        return self._made([replace(self._wanted[row], views=(OF_MIDDLE,)) for row in rows])
+
+    def _made(self, wanted: Sequence[Wanted]) -> NDArray[np.float32] | None:
         try:
-            return features(wanted)
+            return self._features(wanted) if self._features else None
         except NotSearchedError as error:
             self.lacking = str(error)
             return None
@@ -89,7 +96,7 @@ def pairs_of(
     if listing.contents is not None:
         inputs = Chosen(listing.contents, places)
     if memory is None or len(places) < 2:
-        found = search(inputs, vectors, progress, used, denied)
+        found = search(inputs, vectors, progress, used, denied, vectors.middles)
     else:
         key = hashlib.sha256()
         for place in places:
@@ -97,7 +104,11 @@ def pairs_of(
         key.update(repr(sorted(denied)).encode() if denied else b"")
         scope = f"near pairs {_method(search.__module__)}"
         known = memory.recall(scope, key.digest())
-        found = search(inputs, vectors, progress, used, denied) if known is None else _unpacked(known, used)
+        found = (
+            search(inputs, vectors, progress, used, denied, vectors.middles)
+            if known is None
+            else _unpacked(known, used)
+        )
         # Of files without vectors it is not remembered: another time there may be some, and more is found.
         if known is None and (listing.contents is not None or vectors() is not None):
             memory.remember(scope, key.digest(), _packed(found, used))

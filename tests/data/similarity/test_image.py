@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -223,3 +223,25 @@ def test_strokes_on_a_plain_ground_are_no_parts_of_one_another() -> None:
     whole = near_pairs(digits)
     assert near_pairs(digits, lambda: anything) == whole
     assert len(whole) < 5
+
+
+def test_parts_are_found_by_the_middles_where_features_of_wholes_do_not_know_them(flowers: list[Image.Image]) -> None:
+    pictures = [*flowers, *(cut(one, 0.15, 0.15, 0.7) for one in flowers[:COPIES])]
+    sketches = [sketch(one) for one in pictures]
+    drawn = np.random.default_rng(0)
+    wholes, enlarged = (drawn.normal(size=(len(pictures), 64)).astype(np.float32) for _ in range(2))
+    enlarged[:COPIES] = wholes[PHOTOS:]  # what is cut out looks as the middle does, enlarged
+    found = {pair[:2] for pair in near_pairs(sketches, lambda: wholes, middles=lambda rows: enlarged[rows])}
+    assert found <= {(number, PHOTOS + number) for number in range(COPIES)}
+    assert len(found) > COPIES / 2
+
+
+def test_of_pictures_whose_parts_are_known_again_few_middles_are_asked_for(flowers: list[Image.Image]) -> None:
+    asked = list[int]()
+
+    def middles(rows: Sequence[int]) -> NDArray[np.float32]:
+        asked.extend(rows)
+        return colours([flowers[row] for row in rows])
+
+    assert near_pairs([sketch(one) for one in flowers], lambda: colours(flowers), middles=middles) == []
+    assert 0 < len(set(asked)) == len(asked) < PHOTOS

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +33,14 @@ _FEW = 1000  # pictures: the thresholds hold among so many, and rise where there
 _NEAREST, _NEAREST_FEATURES, _MANY = 5, 3, 40  # neighbours that are looked at; and of who has as many near copies
 _LIKELY = 0.25  # cosine of codes below which a pair is not looked at
 _LOOKED_AT = 600  # pictures
+_PROBED, _KNOWN_AGAIN = 100, 0.9  # pictures that are asked for by their middles; share that is enough to be found
+_NEAREST_MIDDLES, _LEAST_OF_MIDDLES = 5, 0.1  # wholes that are looked at for a middle; cosine from which one is
+_MORE_OF_MIDDLES = 0.25  # of the way from the threshold to the same: where more is asked, more is alike by chance
 _SURE, _ABOUT = 0.8, 0.15  # codes have the coarse part only: how far below the verdict's threshold they may be
 _SAMPLE = 2400  # features that their whitening is made from
 
 Pair = tuple[int, int, float]
+Middles = Callable[[Sequence[int]], Vectors | None]
 
 
 def near_pairs(
@@ -44,6 +49,7 @@ def near_pairs(
     progress: Progress | None = None,
     used: dict[str, float] | None = None,
     apart: Collection[tuple[int, int]] = frozenset(),
+    middles: Middles = lambda rows: None,
 ) -> list[Pair]:
     """Return verified pairs (first, second, likeness) of near duplicates, enough of them to connect each group.
 
@@ -53,6 +59,7 @@ def near_pairs(
         progress: is told of every pair that is compared, and of every picture that is sorted in.
         used: is given the thresholds, that of parts only where they were looked for.
         apart: pairs (smaller, larger) that are different whatever they look like; others may still connect them.
+        middles: gives (m, D) of the middles of some, enlarged, or None.
     """
     used = {} if used is None else used
     if len(sketches) < 2:
@@ -65,16 +72,19 @@ def near_pairs(
     found = [pair for pair in _same_frame(looks, used["threshold"], progress) if pair[:2] not in apart]
     vectors = features()
     if vectors is not None:
-        codes = _whitening.fit(vectors[spread_over(len(vectors), _SAMPLE)]).codes(vectors)
+        whitening = _whitening.fit(vectors[spread_over(len(vectors), _SAMPLE)])
+        codes = whitening.codes(vectors)
         index = indexes([codes], progress, "parts of pictures")[0]
         least = used["parts_threshold"] = min(among * max(PART_THRESHOLD, higher), _HIGHEST_PART)
         plain = mostly_plain(grey)
-        for near in (_nearest, _between_groups):
+        of_middles = partial(_nearest_of_middles, middles=middles, whitening=whitening)
+        surely = least + _MORE_OF_MIDDLES * (1 - least)
+        for near, needed in ((_nearest, least), (of_middles, surely), (_between_groups, least)):
             pairs = near(index, codes, found)
             pairs = pairs[~plain[pairs].any(axis=1)]  # a stroke on nothing is like a part of any other
             with progress.track("parts of pictures", len(pairs)) as advance:
-                likeness, ordered = _crops.likeness(grey, aspects, pairs, looks, least, advance)
-            parts = [pair for pair in _above(ordered, likeness, least) if tuple(sorted(pair[:2])) not in apart]
+                likeness, ordered = _crops.likeness(grey, aspects, pairs, looks, needed, advance)
+            parts = [pair for pair in _above(ordered, likeness, needed) if tuple(sorted(pair[:2])) not in apart]
             found += _of_one_whole(parts, found, len(grey))
     return found
 
@@ -147,6 +157,33 @@ def _nearest(index: Neighbours, codes: Vectors, found: Sequence[Pair]) -> Pairs:
     pairs = _likely(candidate_pairs(index, codes, _NEAREST_FEATURES), codes, codes, _least(codes))
     known = {(first, second) for first, second, _ in found}
     return np.array([pair for pair in map(tuple, pairs.tolist()) if pair not in known], np.int64).reshape(-1, 2)
+
+
+def _nearest_of_middles(
+    index: Neighbours, codes: Vectors, found: Sequence[Pair], *, middles: Middles, whitening: _whitening.Whitening
+) -> Pairs:
+    """Return the pairs of which the one is nearest to the middle of the other, where features do not know a part again.
+
+    A part shows things larger than the whole does. Of photos the features are of what they show, whatever its size;
+    those of textures are of their grain. A few pictures say which it is here: their middles should be found by wholes.
+    """
+    none = np.zeros((0, 2), np.int64)
+    groups = Sets(len(codes))
+    for one, other, _ in found:
+        groups.join(one, other)
+    of = np.array([groups.first_of(place) for place in range(len(codes))], np.int64)
+    some = spread_over(len(codes), _PROBED)
+    for asked in (some, np.arange(len(codes))):
+        vectors = middles(asked.tolist())
+        if vectors is None:
+            return none
+        queries = whitening.codes(vectors)
+        near = index.of(queries, _NEAREST_MIDDLES + 1)
+        if asked is some and (of[near[:, :_NEAREST_FEATURES]] == of[asked, None]).any(axis=1).mean() >= _KNOWN_AGAIN:
+            return none
+    pairs = np.stack([np.repeat(np.arange(len(codes)), near.shape[1]), near.ravel()], axis=1)
+    pairs = pairs[of[pairs[:, 0]] != of[pairs[:, 1]]]
+    return np.unique(np.sort(_likely(pairs, queries, codes, _LEAST_OF_MIDDLES), axis=1), axis=0)
 
 
 def _least(codes: Vectors) -> float:

@@ -14,6 +14,7 @@ def near_pairs(
     progress: Progress | None = None,
     used: dict[str, float] | None = None,
     apart: Collection[tuple[int, int]] = frozenset(),
+    middles: Callable[[Any], Any] = lambda rows: None,
 ) -> list[tuple[int, int, float]]:
     """Return no pair."""
     return []

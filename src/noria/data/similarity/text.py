@@ -48,6 +48,7 @@ def near_pairs(
     progress: Progress | None = None,
     used: dict[str, float] | None = None,
     apart: Collection[tuple[int, int]] = frozenset(),
+    middles: Callable[[Any], Any] = lambda rows: None,
 ) -> list[tuple[int, int, float]]:
     """Return verified pairs of near duplicates with their overlap: enough to connect each group, not every pair of it.
 
@@ -57,6 +58,7 @@ def near_pairs(
         progress: is told nothing: a hundred thousand texts take a few seconds.
         used: is given the threshold of long texts.
         apart: pairs (smaller, larger) that are different however alike they are; others may still connect them.
+        middles: not asked for.
     """
     signatures, filled = _signatures(texts)
     least = min(max(THRESHOLD, _by_nature(signatures, filled) + _ABOVE), STRICT)

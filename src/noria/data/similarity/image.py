@@ -167,21 +167,18 @@ def _nearest_of_middles(
     A part shows things larger than the whole does. Of photos the features are of what they show, whatever its size;
     those of textures are of their grain. A few pictures say which it is here: their middles should be found by wholes.
     """
-    none = np.zeros((0, 2), np.int64)
-    groups = Sets(len(codes))
-    for one, other, _ in found:
-        groups.join(one, other)
-    of = np.array([groups.first_of(place) for place in range(len(codes))], np.int64)
+    of, everyone = _groups(found, len(codes)), np.arange(len(codes))
     some = spread_over(len(codes), _PROBED)
-    for asked in (some, np.arange(len(codes))):
-        vectors = middles(asked.tolist())
-        if vectors is None:
-            return none
-        queries = whitening.codes(vectors)
-        near = index.of(queries, _NEAREST_MIDDLES + 1)
-        if asked is some and (of[near[:, :_NEAREST_FEATURES]] == of[asked, None]).any(axis=1).mean() >= _KNOWN_AGAIN:
-            return none
-    pairs = np.stack([np.repeat(np.arange(len(codes)), near.shape[1]), near.ravel()], axis=1)
+    vectors = middles(some.tolist())
+    if vectors is not None:
+        near = index.of(whitening.codes(vectors), _NEAREST_FEATURES)
+        known_again = float((of[near] == of[some, None]).any(axis=1).mean())
+        vectors = middles(everyone.tolist()) if known_again < _KNOWN_AGAIN else None
+    if vectors is None:
+        return np.zeros((0, 2), np.int64)
+    queries = whitening.codes(vectors)
+    near = index.of(queries, _NEAREST_MIDDLES + 1)
+    pairs = np.stack([np.repeat(everyone, near.shape[1]), near.ravel()], axis=1)
     pairs = pairs[of[pairs[:, 0]] != of[pairs[:, 1]]]
     return np.unique(np.sort(_likely(pairs, queries, codes, _LEAST_OF_MIDDLES), axis=1), axis=0)
 
@@ -197,10 +194,7 @@ def _between_groups(index: Neighbours, codes: Vectors, found: Sequence[Pair]) ->
     """Return the nearest pairs of each two groups: of many copies the nearest few are copies of one another, and a
     group that was found from them alone could be a part of the true one.
     """
-    groups = Sets(len(codes))
-    for one, other, _ in found:
-        groups.join(one, other)
-    of = np.array([groups.first_of(place) for place in range(len(codes))], np.int64)
+    of = _groups(found, len(codes))
     crowded = np.flatnonzero(np.bincount(of, minlength=len(of))[of] > _NEAREST_FEATURES)
     if not crowded.size:
         return np.zeros((0, 2), np.int64)
@@ -215,6 +209,14 @@ def _between_groups(index: Neighbours, codes: Vectors, found: Sequence[Pair]) ->
     begins = np.flatnonzero(np.any(np.diff(between[order], axis=0, prepend=-1), axis=1))
     rank = np.arange(len(order)) - np.repeat(begins, np.diff(begins, append=len(order)))
     return np.asarray(pairs[order[rank < _NEAREST_FEATURES]], np.int64)
+
+
+def _groups(found: Sequence[Pair], count: int) -> NDArray[np.int64]:
+    """Return (count,): the first of those that each is joined with, itself where it is with none."""
+    groups = Sets(count)
+    for one, other, _ in found:
+        groups.join(one, other)
+    return np.array([groups.first_of(place) for place in range(count)], np.int64)
 
 
 def _above(pairs: Pairs, likeness: Vectors, threshold: float) -> list[Pair]:

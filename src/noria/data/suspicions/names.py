@@ -65,8 +65,8 @@ def suspicions(looked: Looked) -> list[Finding]:
     truth, apart = truth[chosen], [np.asarray(looked.units, np.int64)[chosen]]
     found: list[tuple[str, Kinship]] = []
     # The finest first; a coarser one must be true of pictures that the finer ones do not hold together already.
-    for rule, groups in sorted(rules.items(), key=lambda one: -len(set(one[1]))):
-        numbers = np.unique(groups, return_inverse=True)[1][chosen]
+    for rule, groups in sorted(rules.items(), key=lambda one: -len(set(_numbered(one[1])))):
+        numbers = np.array(_numbered(groups), np.int64)[chosen]
         if (kin := kinship(codes, truth, apart, numbers)).clear:
             found.append((rule, kin))
             apart.append(numbers)
@@ -106,16 +106,15 @@ def kinship(codes: _Vectors, truth: _Indices, apart: Sequence[_Indices], groups:
 
 
 def _rules(paths: Sequence[str], labels: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Give the rules that could be meant, each with the group of every path; what has none is alone."""
+    """Give the rules that could be meant, each with the group of every path, or "" where it has none."""
     depth = min(_DEEPEST, max(path.count("/") for path in paths))
     said = [f"folder:{level}" for level in range(1, depth + 1)]
     names = [PurePosixPath(path).name for path in paths]
     said += _patterns(names)
     for rule in dict.fromkeys(said):
         find = rule_of(rule)
-        found = [find(path) for path in paths]
-        groups = [f"g{group}" if group else f"p{path}" for group, path in zip(found, paths, strict=True)]
-        if sum(1 for one in found if one) >= _COVERED * len(paths) and _could_be(groups, labels):
+        groups = [find(path) or "" for path in paths]
+        if sum(map(bool, groups)) >= _COVERED * len(paths) and _could_be(_numbered(groups), labels):
             yield rule, groups
 
 
@@ -142,7 +141,13 @@ def _plain(start: str) -> str:
     return re.sub(r"[*{}]", "?", start)
 
 
-def _could_be(groups: Sequence[str], labels: Sequence[str]) -> bool:
+def _numbered(groups: Sequence[str]) -> list[int]:
+    """Return a number for each group, the place of its first member; what has no group is alone."""
+    first: dict[str, int] = {}
+    return [first.setdefault(group, place) if group else place for place, group in enumerate(groups)]
+
+
+def _could_be(groups: Sequence[int], labels: Sequence[str]) -> bool:
     """Whether there are several groups of several members; a group for each label is just the label."""
     count = len(set(groups))
     if count < _FEWEST_GROUPS or len(groups) < _FEWEST_MEMBERS * count:
@@ -169,8 +174,8 @@ def _runs(count: int, most: int) -> _Indices:
 
 
 def _finding(rule: str, groups: Sequence[str], kin: Kinship, examples: Sequence[Example]) -> Finding:
-    members = [one.path for one, group in zip(examples, groups, strict=True) if group.startswith("g")]
-    count = len({group for group in groups if group.startswith("g")})
+    members = [one.path for one, group in zip(examples, groups, strict=True) if group]
+    count = len(set(groups) - {""})
     return Finding(
         "possible_groups",
         "warning",

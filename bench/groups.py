@@ -103,7 +103,7 @@ def _cameras(strength: float) -> Make:
             pixels = np.asarray(Image.open(row["path"]).convert("RGB"), np.float32)
             pixels = pixels * casts[camera] + offsets[camera]
             taken = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-            taken = taken.filter(ImageFilter.GaussianBlur(blurs[camera]))
+            taken = taken.filter(ImageFilter.GaussianBlur(float(blurs[camera])))
             _save(taken, folder / row["label"] / f"camera{camera}-{number:04d}.jpg")
 
     return make

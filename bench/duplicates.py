@@ -175,12 +175,13 @@ def _body(figures: dict[str, Any], seeds: int, count: int) -> str:
         before = ", ".join(f"{side} {[run['alike_before'][side] for run in runs]}" for side in ("noria", "phash"))
         parts += [f"## {name}", "", table(["planted", "how", "`noria check`", f"pHash, {BITS} of 64 bits"], rows), "",
                   f"Left out before planting, as alike already: {before} pairs.", ""]  # fmt: skip
-    every = [figures[f"{name} {seed}"] for name in NAMES for seed in range(seeds)]
-    totals = [
-        ["recall", *(_total(side, every) for side in ("noria", "phash"))],
-        ["precision of pairs", *(precision(side, every) for side in ("noria", "phash"))],
-    ]
-    parts += ["## All sets together", "", table(["", "`noria check`", f"pHash, {BITS} of 64 bits"], totals), ""]
+    rows = []
+    for title, names in (*((name, (name,)) for name in NAMES), ("**all**", NAMES)):
+        runs = [figures[f"{name} {seed}"] for name in names for seed in range(seeds)]
+        told = [one(side, runs) for side in ("noria", "phash") for one in (_total, precision, _seconds)]
+        rows.append([title, *told])
+    header = ["set", "recall, `noria check`", "precision of pairs", "seconds", f"recall, pHash, {BITS} of 64 bits"]
+    parts += ["## All sets together", "", table([*header, "precision of pairs", "seconds"], rows), ""]
     return "\n".join(parts) + (
         f"\nRecall: copies that end in one set with their original, {seeds} seeds together; each seed draws {count:,} "
         "pictures and plants copies of two thirds of them. Precision: pairs of one original among all pairs that were "

@@ -138,13 +138,12 @@ def test_the_same_pictures_give_the_same_pairs(flowers: list[Image.Image]) -> No
 def test_the_thresholds_that_were_used_are_told_and_rise_where_pictures_are_alike(flowers: list[Image.Image]) -> None:
     few, many = dict[str, float](), dict[str, float]()
     near_pairs([sketch(one) for one in flowers], used=few)
-    assert few.keys() == {"threshold"}  # parts were not looked for
-    assert few["threshold"] >= THRESHOLD
+    assert few == {"threshold": THRESHOLD}  # parts were not looked for
     small = [one.resize((320, 240)) for one in flowers]
     doubled = [Image.blend(one, other, 0.3) for one, other in zip(small[:40], small[40:80], strict=True)]
     pictures = [*flowers[40:], *doubled]  # forty of them shine through others
     near_pairs([sketch(one) for one in pictures], lambda: colours(pictures), used=many)
-    assert many["threshold"] > few["threshold"]
+    assert many["threshold"] > THRESHOLD
     assert many["parts_threshold"] > PART_THRESHOLD
 
 

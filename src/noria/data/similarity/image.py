@@ -27,7 +27,7 @@ from noria.inputs.image import open_sketches
 THRESHOLD = 0.22  # of whole frames; unrelated photos come to 0.15 at most
 PART_THRESHOLD = 0.5  # of a window, which was the best of thousands
 _HIGHEST, _HIGHEST_PART = 0.6, 0.8
-_BACKGROUND, _BACKGROUND_PART = 2.4, 1.7  # times the likeness that one of a thousand pairs exceeds by chance
+_BACKGROUND = 1.7  # times the likeness that one of a thousand pairs exceeds by chance
 _CHANCE = 0.001
 _FEW = 1000  # pictures: the thresholds hold among so many, and rise where there are more
 _NEAREST, _NEAREST_FEATURES, _MANY = 5, 3, 40  # neighbours that are looked at; and of who has as many near copies
@@ -67,15 +67,16 @@ def near_pairs(
     progress = progress or Silent()
     grey, aspects = open_sketches(sketches)
     looks = Looks(grey)
-    usual, among = float(looks.by_nature(_CHANCE)), _among(len(grey))
-    used["threshold"] = min(among * max(THRESHOLD, _BACKGROUND * usual), _HIGHEST)
+    higher, among = _BACKGROUND * float(looks.by_nature(_CHANCE)), _among(len(grey))
+    # Pictures of one kind are alike in more degrees than chance has: their tails are as of an exponential.
+    used["threshold"] = min(max(among * THRESHOLD, among**2 * higher), _HIGHEST)
     found = [pair for pair in _same_frame(looks, used["threshold"], progress) if pair[:2] not in apart]
     vectors = features()
     if vectors is not None:
         whitening = _whitening.fit(vectors[spread_over(len(vectors), _SAMPLE)])
         codes = whitening.codes(vectors)
         index = indexes([codes], progress, "parts of pictures")[0]
-        least = used["parts_threshold"] = min(among * max(PART_THRESHOLD, _BACKGROUND_PART * usual), _HIGHEST_PART)
+        least = used["parts_threshold"] = min(among * max(PART_THRESHOLD, higher), _HIGHEST_PART)
         plain = mostly_plain(grey)
         of_middles = partial(_nearest_of_middles, middles=middles, whitening=whitening)
         surely = least + _MORE_OF_MIDDLES * (1 - least)

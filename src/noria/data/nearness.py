@@ -6,7 +6,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -95,8 +95,9 @@ def pairs_of(
     inputs: Sequence[bytes | None] = [seen[place].sketch or None for place in places]
     if listing.contents is not None:
         inputs = Chosen(listing.contents, places)
+    searched = partial(search, inputs, vectors, progress, used, denied, vectors.middles)
     if memory is None or len(places) < 2:
-        found = search(inputs, vectors, progress, used, denied, vectors.middles)
+        found = searched()
     else:
         key = hashlib.sha256()
         for place in places:
@@ -104,13 +105,9 @@ def pairs_of(
         key.update(repr(sorted(denied)).encode() if denied else b"")
         scope = f"near pairs {_method(search.__module__)}"
         known = memory.recall(scope, key.digest())
-        found = (
-            search(inputs, vectors, progress, used, denied, vectors.middles)
-            if known is None
-            else _unpacked(known, used)
-        )
+        found = searched() if known is None else _unpacked(known, used)
         # Of files without vectors it is not remembered: another time there may be some, and more is found.
-        if known is None and (listing.contents is not None or vectors() is not None):
+        if known is None and (listing.contents is not None or (vectors() is not None and not vectors.lacking)):
             memory.remember(scope, key.digest(), _packed(found, used))
     if vectors.lacking:
         unsearched[vectors.lacking].append(PARTS)

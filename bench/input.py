@@ -88,7 +88,9 @@ def _body(figures: dict[str, Any], there: dict[str, Any], rounds: int, seconds: 
         rivals = {side: ratio for side, ratio in ratios[kind].items() if side not in ("noria", "decoder")}
         nearest = min(rivals, key=lambda side: rivals[side])
         met = "met" if rivals[nearest] >= AIM else "not met"
-        bound = rivals[nearest] / ratios[kind]["decoder"]
+        bound = statistics.median(
+            decoder / other for decoder, other in zip(rates["decoder"], rates[nearest], strict=True)
+        )
         verdicts.append(
             f"{kind}: **{rivals[nearest]:.2f} times** the fastest other, {there[nearest][1]} (aim {AIM}; {met}); the "
             f"decoder alone is {bound:.2f} times that other"

@@ -23,6 +23,7 @@ from noria.training.memory import free_memory
 
 OF_MEMORY = 4  # a set takes at most this part of what is free
 OF_DISK = 2
+_THREADS, _MANY_BATCHES = 4, 8  # that decode one batch, at most; batches for each of them in a set that needs none
 
 Array = NDArray[np.uint8]
 Read = Callable[[bytes], NDArray[Any]]
@@ -41,8 +42,14 @@ class Decoding:
         return len(self._examples)
 
     def __getitem__(self, places: Any) -> Array:
-        chosen = np.arange(len(self))[places]
-        return np.stack([self.one(int(place)) for place in chosen])
+        chosen = np.arange(len(self))[places].tolist()
+        threads = min(_THREADS, default_threads())
+        if len(self) >= _MANY_BATCHES * threads * len(chosen):
+            return np.stack([self.one(place) for place in chosen])
+        # Batches are made in threads, one each: of a few batches the last would leave processors idle.
+        parts = [chosen[part::threads] for part in range(threads)]
+        decoded = list(ordered_map(lambda part: [self.one(place) for place in part], parts, threads=threads))
+        return np.stack([decoded[place % threads][place // threads] for place in range(len(chosen))])
 
     def part(self, places: slice) -> Decoding:
         """Return some of them, still undecoded."""

@@ -175,6 +175,8 @@ def test_wherever_decoded_pictures_are_kept_they_are_the_same(
     for one, other in zip(feeds[0].train.batches(3), feeds[1].train.batches(3), strict=True):
         for mine, theirs in zip(one, other, strict=True):
             np.testing.assert_array_equal(mine, theirs)
+    kept, others = (one.train.examples.inputs for one in feeds)
+    np.testing.assert_array_equal(kept[3:4], others[3:4])  # of a batch that is one of many
     assert isinstance(feeds[1].train.examples.inputs, Decoding) == (cache == "none")
 
 

@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -209,6 +210,11 @@ def percent(accuracy: float, count: int) -> str:
     """Return an accuracy with its interval, for a table."""
     low, high = interval(accuracy, count)
     return f"{accuracy:.1%} ({low:.1%} to {high:.1%})"
+
+
+def times_faster(rates: Sequence[float], others: Sequence[float]) -> float:
+    """Return the median over rounds of how many times the other's rate: the machine's other work is in both."""
+    return statistics.median(rate / other for rate, other in zip(rates, others, strict=True))
 
 
 def mean(values: Sequence[float]) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image
 
 from _environments import TORCH, python_with
-from _harness import BENCH, Kept, cores, flowers, parser, publish, run_child, say, scratch_folder, table
+from _harness import BENCH, Kept, cores, flowers, parser, publish, run_child, say, scratch_folder, table, times_faster
 
 PIXELS, BATCH, ROUNDS, SECONDS = 224, 64, 5, 8.0
 LARGE, HOW_MANY, QUALITY = 2_400, 300, 90
@@ -80,17 +80,11 @@ def _body(figures: dict[str, Any], there: dict[str, Any], rounds: int, seconds: 
     ratios: dict[str, dict[str, float]] = {}
     for kind in ("flowers", "large"):
         rates = {side: [figures[f"{kind} {side} {number}"]["rate"] for number in range(rounds)] for side in there}
-        # In each round against ours in the same round: the machine's other work is in both.
-        ratios[kind] = {
-            side: statistics.median(ours / one for ours, one in zip(rates["noria"], rates[side], strict=True))
-            for side in there
-        }
+        ratios[kind] = {side: times_faster(rates["noria"], rates[side]) for side in there}
         rivals = {side: ratio for side, ratio in ratios[kind].items() if side not in ("noria", "decoder")}
         nearest = min(rivals, key=lambda side: rivals[side])
         met = "met" if rivals[nearest] >= AIM else "not met"
-        bound = statistics.median(
-            decoder / other for decoder, other in zip(rates["decoder"], rates[nearest], strict=True)
-        )
+        bound = times_faster(rates["decoder"], rates[nearest])
         verdicts.append(
             f"{kind}: **{rivals[nearest]:.2f} times** the fastest other, {there[nearest][1]} (aim {AIM}; {met}); the "
             f"decoder alone is {bound:.2f} times that other"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from _environments import TORCH, python_with
-from _harness import BENCH, Kept, cores, parser, publish, run_child, table
+from _harness import BENCH, Kept, cores, parser, publish, run_child, table, times_faster
 
 BATCH, ROUNDS, SECONDS = 64, 3, {"convnet": 6.0, "efficientnet_lite0": 20.0}
 SIDES = {
@@ -52,10 +52,7 @@ def _body(figures: dict[str, Any], there: list[str], rounds: int) -> str:
     verdicts = []
     for network in SECONDS:
         rates = {side: [figures[f"{network} {side} {number}"]["rate"] for number in range(rounds)] for side in there}
-        ratios = {
-            side: statistics.median(ours / one for ours, one in zip(rates["noria"], rates[side], strict=True))
-            for side in there
-        }
+        ratios = {side: times_faster(rates["noria"], rates[side]) for side in there}
         for side in there:
             cells[side] += [f"{statistics.median(rates[side]):.2f}", "" if side == "noria" else f"{ratios[side]:.2f}"]
         nearest = min((side for side in RIVALS if side in there), key=lambda side: ratios[side])

@@ -97,6 +97,15 @@ def _copy_cells(kind: str, probability: str, folder: Path) -> None:
             Image.merge("RGB", bands).save(folder / f"{number:04d}.jpg", quality=95)
 
 
+@pytest.fixture
+def package() -> Path:
+    """The package with the demo's photos of solar cells."""
+    found = find_spec("elpv_dataset")
+    if found is None or found.origin is None:
+        pytest.skip("the package elpv-dataset is not there")
+    return Path(found.origin).parent
+
+
 @pytest.fixture(scope="session")
 def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A trained run of `photos`; tests only read it."""

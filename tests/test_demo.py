@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,6 @@ from noria.artifacts.dataset import Dataset
 from noria.errors import ArtifactError
 
 EVERY = 200  # one photo in so many
-
-
-@pytest.fixture
-def package() -> Path:
-    found = find_spec(demo.PACKAGE)
-    if found is None or found.origin is None:
-        pytest.skip("the package elpv-dataset is not there")
-    return Path(found.origin).parent
 
 
 def install(package: Path, site: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,9 @@ CORNERS = ((0, 0), (0.3, 0), (0, 0.3), (0.3, 0.3), (0.15, 0.15))  # of what is c
 
 
 @pytest.fixture
-def cells(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+def cells(package: Path, tmp_path: Path) -> tuple[Path, dict[str, str]]:
     """A table of polycrystalline cells with cuts of some of them, and of each cut what it was cut out of."""
-    found = find_spec("elpv_dataset")
-    if found is None or found.origin is None:
-        pytest.skip("the package elpv-dataset is not there")
-    data = Path(found.origin).parent / "data"
+    data = package / "data"
     rows = [line.split() for line in (data / "labels.csv").read_text(encoding="utf-8").splitlines()]
     photos = [data / name for name, _, kind in rows if kind == "poly"][::EVERY][:CELLS]
     cuts = {}

@@ -88,9 +88,13 @@ def _highest(products: Vectors, k: int) -> NDArray[np.int64]:
     return np.asarray(np.take_along_axis(some, order, axis=1), np.int64)
 
 
+def each_with(items: NDArray[np.int64], near: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (m k, 2): each of `items` (m,) with each of its own, (m, k)."""
+    return np.stack([np.repeat(items, near.shape[1]), near.ravel()], axis=1)
+
+
 def candidate_pairs(index: Neighbours, queries: Vectors, count: int) -> NDArray[np.int64]:
     """Return (p, 2): each pair (lower, higher) of an item and one of the nearest to its query; no item with itself."""
-    found = index.of(queries, count + 1)
-    pairs = np.stack([np.repeat(np.arange(len(queries)), found.shape[1]), found.ravel()], axis=1)
+    pairs = each_with(np.arange(len(queries)), index.of(queries, count + 1))
     pairs = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1)
     return np.unique(pairs, axis=0)

@@ -110,7 +110,7 @@ def write_engine(name: str, *, image_size: int, weights: str) -> bytes | None:
     """Return the backbone with ImageNet weights as a LiteRT file, in half a second and without Keras.
 
     Raises:
-        ConfigError: `image_size` is smaller than 32, or the weights file is missing.
+        ConfigError: `image_size` is smaller than 32.
         WeightsError: the weights cannot be had, or are those of another model.
         MissingExtraError: the package that holds the ImageNet weights is not installed.
     """

@@ -42,14 +42,14 @@ class Decoding:
         return len(self._examples)
 
     def __getitem__(self, places: Any) -> Array:
-        chosen = np.arange(len(self))[places].tolist()
+        chosen = np.arange(len(self))[places]
         threads = min(_THREADS, default_threads())
         if len(self) >= _MANY_BATCHES * threads * len(chosen):
-            return np.stack([self.one(place) for place in chosen])
+            return np.stack([self.one(int(place)) for place in chosen])
         # Batches are made in threads, one each: of a few batches the last would leave processors idle.
-        parts = [chosen[part::threads] for part in range(threads)]
-        decoded = list(ordered_map(lambda part: [self.one(place) for place in part], parts, threads=threads))
-        return np.stack([decoded[place % threads][place // threads] for place in range(len(chosen))])
+        parts = np.array_split(chosen, threads)
+        pictures = ordered_map(lambda part: [self.one(int(place)) for place in part], parts, threads=threads)
+        return np.stack([picture for part in pictures for picture in part])
 
     def part(self, places: slice) -> Decoding:
         """Return some of them, still undecoded."""

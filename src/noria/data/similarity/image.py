@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from noria.contracts import Progress, Silent
 from noria.data.duplicates import Sets
-from noria.data.neighbours import Neighbours, candidate_pairs, indexes
+from noria.data.neighbours import Neighbours, candidate_pairs, each_with, indexes
 from noria.data.similarity import _crops, _whitening
 from noria.data.similarity._looks import Looks, Pairs, mostly_plain
 from noria.data.similarity._whitening import Vectors, spread_over
@@ -114,8 +114,7 @@ def _same_frame(looks: Looks, threshold: float, progress: Progress) -> list[Pair
     if crowded.size:
         more = []
         for index, queries, codes, least in searched:
-            near = index.of(queries[crowded], _MANY + 1)
-            some = np.stack([np.repeat(crowded, near.shape[1]), near.ravel()], axis=1)
+            some = each_with(crowded, index.of(queries[crowded], _MANY + 1))
             more.append(_likely(np.sort(some[some[:, 0] != some[:, 1]], axis=1), queries, codes, least))
         found |= set(_verified(looks, np.concatenate(more), threshold))
     return sorted(found)
@@ -178,8 +177,7 @@ def _nearest_of_middles(
     if vectors is None:
         return np.zeros((0, 2), np.int64)
     queries = whitening.codes(vectors)
-    near = index.of(queries, _NEAREST_MIDDLES + 1)
-    pairs = np.stack([np.repeat(everyone, near.shape[1]), near.ravel()], axis=1)
+    pairs = each_with(everyone, index.of(queries, _NEAREST_MIDDLES + 1))
     pairs = pairs[of[pairs[:, 0]] != of[pairs[:, 1]]]
     return np.unique(np.sort(_likely(pairs, queries, codes, _LEAST_OF_MIDDLES), axis=1), axis=0)
 
@@ -199,8 +197,7 @@ def _between_groups(index: Neighbours, codes: Vectors, found: Sequence[Pair]) ->
     crowded = np.flatnonzero(np.bincount(of, minlength=len(of))[of] > _NEAREST_FEATURES)
     if not crowded.size:
         return np.zeros((0, 2), np.int64)
-    near = index.of(codes[crowded], _MANY + 1)
-    pairs = np.stack([np.repeat(crowded, near.shape[1]), near.ravel()], axis=1)
+    pairs = each_with(crowded, index.of(codes[crowded], _MANY + 1))
     pairs = np.unique(np.sort(pairs[of[pairs[:, 0]] != of[pairs[:, 1]]], axis=1), axis=0)
     pairs = _likely(pairs, codes, codes, _least(codes))
     nearness = _products(codes, pairs[:, 0], codes, pairs[:, 1])

@@ -65,8 +65,9 @@ def suspicions(looked: Looked) -> list[Finding]:
     truth, apart = truth[chosen], [np.asarray(looked.units, np.int64)[chosen]]
     found: list[tuple[str, Kinship]] = []
     # The finest first; a coarser one must be true of pictures that the finer ones do not hold together already.
-    for rule, groups in sorted(rules.items(), key=lambda one: -len(set(_numbered(one[1])))):
-        numbers = np.array(_numbered(groups), np.int64)[chosen]
+    numbered = {rule: _numbered(groups) for rule, groups in rules.items()}
+    for rule, every in sorted(numbered.items(), key=lambda one: -len(set(one[1]))):
+        numbers = np.array(every, np.int64)[chosen]
         if (kin := kinship(codes, truth, apart, numbers)).clear:
             found.append((rule, kin))
             apart.append(numbers)

@@ -48,6 +48,7 @@ ENGINES = {
     "litert": ("litert", "LiteRT float32"),
     "litert_int8": ("litert_int8", "LiteRT int8"),
     "openvino": ("litert", "OpenVINO float32, the same file"),
+    "openvino_bfloat16": ("litert", "OpenVINO in bfloat16, the float32 file"),
     "openvino_int8": ("litert_int8", "OpenVINO int8, the same file"),
 }
 GRAPHS = {"tensorflow_graph": 1, "tensorflow_batches": 32}  # pictures a call
@@ -200,9 +201,9 @@ def _options() -> argparse.Namespace:
 def _installed(engine: str) -> bool:
     from noria.inference import runtimes
 
-    there = engine in ("keras_predict", *GRAPHS) or runtimes.is_installed(engine)
+    there = engine in ("keras_predict", *GRAPHS) or (runtimes.is_installed(engine) and runtimes.runs_here(engine))
     if not there:
-        say(f"{engine} is not installed and is left out")
+        say(f"{engine} is not installed, or not for this processor, and is left out")
     return there
 
 

@@ -73,7 +73,10 @@ Model = Annotated[
         "Texts: ngrams, fasttext, bilstm, textcnn, transformer or static_embeddings."
     ),
 ]
-Runtime = Annotated[str | None, typer.Option(help="litert, litert_int8, openvino, openvino_int8, savedmodel, keras.")]
+Runtime = Annotated[
+    str | None,
+    typer.Option(help="litert, litert_int8, openvino, openvino_int8, openvino_bfloat16, savedmodel, keras."),
+]
 
 
 def progress(quiet: bool) -> TerminalProgress:

@@ -6,6 +6,7 @@ import gc
 import importlib
 import logging
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -107,12 +108,32 @@ def load_tensorflow() -> None:
     # Convolutions 1.7 times as fast on AVX2; by itself TensorFlow uses them only where there is AVX-512 VNNI.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     require_tensorflow()
-    with native_output_hidden(), _import_without_collecting():
+    with interrupts_held(), native_output_hidden(), _import_without_collecting():
         importlib.import_module("tensorflow")
         importlib.import_module("keras")
     # Advice to developers of models, which a user of a finished road can do nothing about.
     for name in ("tensorflow", "absl"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Keep Ctrl-C until the end of the block, where that is Python's to raise.
+
+    Broken off within an import, TensorFlow swallows it, or the process ends by the signal instead of its exit code.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def require_tensorflow() -> None:

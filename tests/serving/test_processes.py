@@ -20,8 +20,9 @@ import httpx
 import pytest
 
 from noria.artifacts.bundle import Bundle
-from noria.serving.processes import SOON
+from noria.serving.processes import SOON, config_of_each
 from noria.serving.protos import message
+from noria.serving.settings import ServeConfig
 
 TEXT = "房间很干净，服务也好"
 PLAIN = {"content-type": "text/plain"}
@@ -218,3 +219,12 @@ def test_processes_end_whose_parent_was_killed(
     assert not refused()
     server.process.kill()
     until(lambda: all(refused() for _ in range(6)))
+
+
+@pytest.mark.parametrize(("told", "count", "threads"), [(0, 1, 8), (0, 2, 4), (0, 3, 3), (0, 16, 1), (5, 2, 5)])
+def test_processes_share_the_processors(told: int, count: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("noria.serving.processes.default_threads", lambda: 8)
+    config = ServeConfig.model_validate({"server": {"workers": told, "drain_seconds": 7.0}})
+    each = config_of_each(config, count)
+    assert each == config.model_copy(update={"server": config.server.model_copy(update={"workers": threads})})
+    assert each.server.drain_seconds == 7

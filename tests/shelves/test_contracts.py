@@ -248,6 +248,7 @@ def test_a_runtime_says_what_it_reads_needs_and_accepts(name: str) -> None:
     assert isinstance(member.BATCH, int) and member.BATCH >= 1
     assert isinstance(member.PARALLEL, bool)
     assert isinstance(member.EXTRA, str)
+    assert hasattr(member, "NEEDS") is hasattr(member, "runs_here")
     assert parameters(member.open_session) == ["path", "threads"]
     assert runtimes.is_installed(name) is (find_spec(member.REQUIRES) is not None)
 
@@ -264,6 +265,8 @@ def test_a_runtime_answers_the_golden_examples_of_a_bundle(name: str, bundle: An
 
     if not runtimes.is_installed(name):
         pytest.skip(f"{runtimes.member(name).REQUIRES} is not installed")
+    if not runtimes.runs_here(name):
+        pytest.skip(f"{name} needs {runtimes.member(name).NEEDS}")
     golden = bundle.golden_inputs()
     results = list(Predictor(bundle, runtime=name).results(Input(str(at), data) for at, data in enumerate(golden)))
     assert [result.name for result in results] == list(map(str, range(len(golden))))
@@ -271,7 +274,7 @@ def test_a_runtime_answers_the_golden_examples_of_a_bundle(name: str, bundle: An
     assert scores.dtype == np.float32
     assert np.allclose(scores.sum(axis=1), 1, atol=0.05)
     expected = np.array([one.scores for one in bundle.manifest.golden])
-    close = bundle.manifest.tolerances[runtimes.member(name).FORMAT]
+    close = runtimes.tolerances(name, bundle.manifest)
     largest = np.abs(scores - expected).max(axis=1)
     assert close.score_difference is None or largest.max() <= close.score_difference
     assert close.mean_score_difference is None or largest.mean() <= close.mean_score_difference

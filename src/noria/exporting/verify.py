@@ -101,7 +101,7 @@ class Runtimes:
         return tuple(
             name
             for name in runtimes.ranked()
-            if runtimes.member(name).FORMAT in self.bundle.formats and name not in self.names
+            if runtimes.member(name).FORMAT in self.bundle.formats and not runtimes.is_installed(name)
         )
 
 
@@ -232,7 +232,7 @@ def _compared(
     beyond = expected & np.array([BEYOND in reason for reason in reasons])
     refused, wanted = expected & ~answered & ~beyond, int((expected & ~beyond).sum())
     entry = bundle.manifest.file_of(runtimes.member(runtime).FORMAT)
-    tolerances = bundle.manifest.tolerances[entry.format]
+    tolerances = runtimes.tolerances(runtime, bundle.manifest)
     failures: tuple[str, ...] = ()
     if refused.sum() > (1 - tolerances.agreement) * wanted:
         first = reasons[int(refused.argmax())]

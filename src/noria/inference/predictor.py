@@ -65,7 +65,7 @@ class Predictor:
         row = plugins.load("noria.tasks", source.manifest.task)
         self.labels = source.labels
         self.runtime = runtime or _default_runtime(source)
-        self._engine = runtimes.require_installed(self.runtime)
+        self._engine = runtimes.require_usable(self.runtime)
         self.file = source.file(self._engine.FORMAT)
         self._content = self.file.read_bytes() if hasattr(self._engine, "open_content") else None
         self._input = plugins.load("noria.inputs", row.INPUT)
@@ -220,8 +220,8 @@ def files_below(paths: Iterable[Path]) -> Iterator[Input]:
 
 
 def usable_runtimes(source: Run | Bundle) -> list[str]:
-    """Return the installed runtimes that can run a file of `source`, the preferred ones first."""
-    return [name for name in _runtimes_for(source) if runtimes.is_installed(name)]
+    """Return the installed runtimes that can run a file of `source` on this processor, the preferred ones first."""
+    return [name for name in _runtimes_for(source) if runtimes.is_installed(name) and runtimes.runs_here(name)]
 
 
 def _default_runtime(source: Run | Bundle) -> str:

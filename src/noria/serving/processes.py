@@ -17,6 +17,7 @@ from typing import Any
 
 from noria.artifacts.files import read_json, write_json
 from noria.errors import ConfigError, NoriaError, UserError
+from noria.ordered import default_threads
 from noria.serving.guards.certificate import Identity, first_identity, renewed_identity, stamp_of
 from noria.serving.peers import forget_news, forget_process
 from noria.serving.settings import ConfigSource, ServeConfig
@@ -42,7 +43,7 @@ class Supervisor:
         """
         self._run = run
         self._told: Callable[[dict[str, Any]], None] | None = told
-        self._config = config
+        self._config = config_of_each(config, count)
         self._source = source
         self._count = count
         self._context = get_context("spawn")
@@ -151,6 +152,12 @@ class Supervisor:
         for child, _ in self._children.values():
             if child.is_alive() and child.pid:
                 os.kill(child.pid, number)
+
+
+def config_of_each(config: ServeConfig, count: int) -> ServeConfig:
+    """Give each process its share of the processors, where it is left open how many threads a model has."""
+    share = config.server.workers or -(-default_threads() // count)
+    return config.model_copy(update={"server": config.server.model_copy(update={"workers": share})})
 
 
 def tell_ready(folder: Path, told: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ EXTRA = "train"
 ACCEPTS = "arrays"
 BATCH = 32
 PARALLEL = False
-RANK = 6
+RANK = 7
 
 
 def open_session(path: Path, threads: int = 1) -> KerasSession:

@@ -18,7 +18,7 @@ EXTRA = "train"
 ACCEPTS = "bytes"
 BATCH = 32
 PARALLEL = False
-RANK = 5
+RANK = 6
 
 
 def open_session(path: Path, threads: int = 1) -> SavedModelSession:

@@ -148,8 +148,7 @@ class BundleServable(Servable):
         inputs = [Input(one.path, data) for one, data in zip(manifest.golden, self.bundle.golden_inputs(), strict=True)]
         expected = np.array([one.scores for one in manifest.golden], np.float32)
         got = [result for start in range(0, len(inputs), self.batch) for result in self._tested(inputs, start)]
-        entry = next(one for one in manifest.files if one.path in self.predictor.file.as_posix())
-        if problems := disagreements(np.array(got, np.float32), expected, manifest.tolerances[entry.format]):
+        if problems := disagreements(np.array(got, np.float32), expected, runtimes.tolerances(self.runtime, manifest)):
             raise VerificationError(
                 f"{self.bundle.path} on {self.runtime} does not give its golden answers: {'; '.join(problems)}"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -346,3 +347,45 @@ def test_thousands_of_requests_from_several_loops_get_their_own_answers() -> Non
             thread.join()
     assert wrong == []
     assert sum(map(len, engine.ran)) == 3 * 700 * 2
+
+
+class Placed(Doubler):
+    """An engine that tells on which processors the calling thread may run, before and after its self-test."""
+
+    def __init__(self) -> None:
+        super().__init__(batch=1)
+        self.before: list[set[int]] = []
+        self.after: list[set[int]] = []
+
+    def self_test(self) -> None:
+        self.before.append(os.sched_getaffinity(0))
+
+    def run(self, decoded: Sequence[Any]) -> list[Any]:
+        self.after.append(os.sched_getaffinity(0))
+        sleep(0.05)  # so that every worker gets some
+        return super().run(decoded)
+
+
+@pytest.mark.parametrize(("more", "pinned", "alone"), [(0, True, True), (1, True, False), (0, False, False)])
+def test_as_many_workers_as_processors_have_one_each(more: int, pinned: bool, alone: bool) -> None:
+    every = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if len(every) < 2:
+        pytest.skip("there is one processor only, or a system that tells nothing of them")
+    engine, count_of_workers = Placed(), len(every) + more
+
+    async def work() -> None:
+        jobs = [made.submit([number], soon()) for number in range(4 * count_of_workers)]
+        await asyncio.gather(*(job.future for job in jobs))
+
+    made = Batcher(engine, workers=count_of_workers, wait_seconds=0, queue_seconds=10, queue_rows=1000, pinned=pinned)
+    try:
+        in_loop(work)
+    finally:
+        made.close()
+    assert engine.before == [every] * count_of_workers  # what an engine starts for itself may run everywhere
+    if alone:
+        assert all(len(one) == 1 for one in engine.after)
+        assert set().union(*engine.after) == every
+    else:
+        assert all(one == every for one in engine.after)
+    assert os.sched_getaffinity(0) == every

@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from noria.errors import BusyError, DeadlineError
+from noria.serving.affinity import stay_on
 from noria.serving.contracts import Outcome, Row
 
 SMOOTHING = 0.1  # of the moving average of seconds a row
@@ -64,6 +65,7 @@ class Batcher:
         wait_seconds: float,
         queue_seconds: float,
         queue_rows: int,
+        pinned: bool = False,
         name: str = "model",
     ) -> None:
         """Start the workers and wait until each has opened the engine for itself and passed its self-test.
@@ -72,6 +74,7 @@ class Batcher:
             wait_seconds: that a worker waits for a fuller batch.
             queue_seconds: the longest that a new request may be expected to wait.
             queue_rows: how many rows may wait.
+            pinned: whether a worker may stay on a processor of its own: it runs the engine alone, in one thread.
 
         Raises:
             VerificationError: the engine answers otherwise than it must.
@@ -88,7 +91,9 @@ class Batcher:
         self._closed = False
         ready: list[Future[None]] = [Future() for _ in range(workers)]
         self._threads = [
-            threading.Thread(target=self._work, args=(one,), name=f"{name}-{number}", daemon=True)
+            threading.Thread(
+                target=self._work, args=(one, number if pinned else None), name=f"{name}-{number}", daemon=True
+            )
             for number, one in enumerate(ready)
         ]
         for thread in self._threads:
@@ -169,12 +174,14 @@ class Batcher:
 
     # In the worker threads.
 
-    def _work(self, ready: Future[None]) -> None:
+    def _work(self, ready: Future[None], number: int | None) -> None:
         try:
             self._engine.self_test()  # here, for engines keep a session for each thread
         except Exception as error:
             ready.set_exception(error)
             return
+        if number is not None:
+            stay_on(number, len(self._threads))
         ready.set_result(None)
         while taken := self._take():
             started = monotonic()

@@ -20,6 +20,7 @@ class Servable(Protocol):
     card: Mapping[str, Any]  # for people: labels, scores, fingerprint, versions
     runtime: str
     batch: int  # how many rows the engine likes at once
+    side_by_side: bool  # whether each thread that calls it has a session of its own, of one thread
 
     def rows(self, signature: str, inputs: Tensors) -> list[Row]:
         """Return what is to be run; cheap, for it runs on the event loop."""

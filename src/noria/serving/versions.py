@@ -231,6 +231,7 @@ class ServedModel:
             wait_seconds=self._server.wait_milliseconds / 1e3,
             queue_seconds=self._limits.queue_seconds,
             queue_rows=self._limits.queue_rows,
+            pinned=servable.side_by_side,
             name=self.settings.name,
         )
 

@@ -83,6 +83,7 @@ class BundleServable(Servable):
         self.predictor = Predictor(opened, runtime=runtime, input_settings=settings)
         self.runtime = runtime
         self.batch = max(self.predictor.batch, self._input.AT_ONCE)
+        self.side_by_side = self.predictor.parallel
         self.labels = np.array(opened.labels, np.object_)
         self.explains = getattr(settings, "encoding", None) == "ngrams"
         self._parts_of = self._input.open_parts(settings, opened.input_files()) if self.explains else None

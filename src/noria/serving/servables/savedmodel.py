@@ -73,6 +73,7 @@ class SavedModelServable:
     """One loaded SavedModel; a row is a whole call, for what its first dimension means is its own affair."""
 
     batch = 1
+    side_by_side = False
     runtime = RUNTIME
 
     def __init__(self, path: Path, limits: Limits) -> None:

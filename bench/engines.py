@@ -201,7 +201,7 @@ def _options() -> argparse.Namespace:
 def _installed(engine: str) -> bool:
     from noria.inference import runtimes
 
-    there = engine in ("keras_predict", *GRAPHS) or (runtimes.is_installed(engine) and runtimes.runs_here(engine))
+    there = engine in ("keras_predict", *GRAPHS) or runtimes.is_usable(engine)
     if not there:
         say(f"{engine} is not installed, or not for this processor, and is left out")
     return there

@@ -91,11 +91,12 @@ def main() -> None:
         pictures = [path.read_bytes() for path in _pictures(given)]
         reference = _reference(bundle, pictures)
         sides, absent = _sides(bundle, pictures, given, scratch)
-        for side in _turns(sides, "closed loops", 1 if given.quick else ROUNDS):
+        rounds = 1 if given.quick else ROUNDS
+        for side in _turns(sides, "closed loops", rounds):
             if side.runtime:
                 side.engine.append(_engine(bundle, side.runtime, given))
             _closed(side, given.seconds)
-        for side in _turns(sides, "open loops", 1 if given.quick else ROUNDS):
+        for side in _turns(sides, "open loops", rounds):
             _opened(side, given.seconds)
     told = {side.name: side.told(reference) for side in sides}
     publish("serve", "Serving pictures under load", _body(told, absent, given), {"sides": told, "absent": absent},
@@ -197,9 +198,7 @@ class Side:
             "capacity": self.capacity,
             "first_answer_seconds": statistics.median(self.first_answer_seconds),
             "mebibytes": max(self.mebibytes),
-            "agreement": _agreement(
-                [(place, label, count, score) for (place, label), (count, score) in self.seen.items()], reference
-            ),
+            "agreement": _agreement(self.seen, reference),
         }
 
 
@@ -214,7 +213,7 @@ def _sides(
         else:
             absent[name] = f"it needs {runtimes.member(runtime).NEEDS}"
     for rival in RIVALS:
-        if given.rivals is None or rival.short in given.rivals:
+        if not given.rivals or rival.short in given.rivals:
             try:
                 sides.append(_rival(rival, bundle, pictures, given, scratch))
             except DoesNotStartError as error:
@@ -304,13 +303,13 @@ def _see(told: Mapping[str, Any], side: Side) -> None:
             side.seen.setdefault((place, label), [0, score])[0] += 1
 
 
-def _agreement(seen: list[tuple[int, str, int, float]], reference: list[tuple[str, float]]) -> dict[str, float]:
+def _agreement(seen: Mapping[tuple[int, str], list[Any]], reference: list[tuple[str, float]]) -> dict[str, float]:
     """Return the share of answers with the model's own label, and the largest difference of a first score."""
-    total = sum(count for *_, count, _ in seen)
-    same = [one for one in seen if one[1] == reference[one[0]][0]]
+    total = sum(count for count, _ in seen.values())
+    same = [(place, *one) for (place, label), one in seen.items() if label == reference[place][0]]
     return {
-        "share": sum(count for *_, count, _ in same) / max(1, total),
-        "largest_difference": max((abs(score - reference[place][1]) for place, _, _, score in same), default=1.0),
+        "share": sum(count for _, count, _ in same) / max(1, total),
+        "largest_difference": max((abs(score - reference[place][1]) for place, _, score in same), default=1.0),
     }
 
 

@@ -61,7 +61,7 @@ def _options() -> argparse.Namespace:
 
 
 def _is_usable(name: str) -> bool:
-    there = runtimes.is_installed(name) and runtimes.runs_here(name)
+    there = runtimes.is_usable(name)
     if not there:
         say(f"{name} is not installed, or not for this processor, and is left out")
     return there

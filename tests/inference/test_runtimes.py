@@ -60,7 +60,7 @@ def test_only_what_computes_less_exactly_has_tolerances_of_its_own(bundle: Bundl
 
 def test_bfloat16_is_really_asked_for(bundle: Bundle, photos: Path) -> None:
     """Its answers are near those of float32 and not the same: an engine that ignored the wish would be slower."""
-    if not (runtimes.is_installed(SHORT) and runtimes.runs_here(SHORT)):
+    if not runtimes.is_usable(SHORT):
         pytest.skip(f"openvino is not installed, or the processor is not {openvino_bfloat16.NEEDS}")
     inputs = [Input(one.name, one) for one in sorted(photos.glob("*/[0-9]*.jpg"))[:9]]
     exact, short = (_scores(Predictor(bundle, runtime=name), inputs) for name in ("openvino", SHORT))

@@ -45,8 +45,10 @@ class Doubler:
 
 
 @contextmanager
-def batcher(engine: Any, *, workers: int = 1, wait: float = 0.0, queue: float = 10.0, rows: int = 100) -> Iterator[Any]:
-    made = Batcher(engine, workers=workers, wait_seconds=wait, queue_seconds=queue, queue_rows=rows)
+def batcher(
+    engine: Any, *, workers: int = 1, wait: float = 0.0, queue: float = 10.0, rows: int = 100, pinned: bool = False
+) -> Iterator[Any]:
+    made = Batcher(engine, workers=workers, wait_seconds=wait, queue_seconds=queue, queue_rows=rows, pinned=pinned)
     try:
         yield made
     finally:
@@ -377,11 +379,8 @@ def test_as_many_workers_as_processors_have_one_each(more: int, pinned: bool, al
         jobs = [made.submit([number], soon()) for number in range(4 * count_of_workers)]
         await asyncio.gather(*(job.future for job in jobs))
 
-    made = Batcher(engine, workers=count_of_workers, wait_seconds=0, queue_seconds=10, queue_rows=1000, pinned=pinned)
-    try:
+    with batcher(engine, workers=count_of_workers, rows=1000, pinned=pinned) as made:
         in_loop(work)
-    finally:
-        made.close()
     assert engine.before == [every] * count_of_workers  # what an engine starts for itself may run everywhere
     if alone:
         assert all(len(one) == 1 for one in engine.after)

@@ -221,7 +221,7 @@ def files_below(paths: Iterable[Path]) -> Iterator[Input]:
 
 def usable_runtimes(source: Run | Bundle) -> list[str]:
     """Return the installed runtimes that can run a file of `source` on this processor, the preferred ones first."""
-    return [name for name in _runtimes_for(source) if runtimes.is_installed(name) and runtimes.runs_here(name)]
+    return [name for name in _runtimes_for(source) if runtimes.is_usable(name)]
 
 
 def _default_runtime(source: Run | Bundle) -> str:

@@ -45,6 +45,11 @@ def runs_here(name: str) -> bool:
     return asked is None or bool(asked())
 
 
+def is_usable(name: str) -> bool:
+    """Tell whether a runtime's engine is there, on a processor that it is for."""
+    return is_installed(name) and runs_here(name)
+
+
 def require_usable(name: str) -> ModuleType:
     """Return a runtime whose engine is there, on a processor that it is for.
 

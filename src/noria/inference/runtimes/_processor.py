@@ -11,8 +11,8 @@ BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})  # x86: products of bflo
 def has_bfloat16(cpuinfo: Path = CPUINFO) -> bool:
     """Tell whether it multiplies bfloat16 by itself; False where the system does not say."""
     try:
-        lines = cpuinfo.read_text(encoding="ascii", errors="replace").splitlines()
+        with cpuinfo.open(encoding="ascii", errors="replace") as lines:  # of the first processor only
+            flags = next((line.partition(":")[2] for line in lines if line.startswith("flags")), "")
     except OSError:
         return False
-    flags = next((line.partition(":")[2] for line in lines if line.startswith("flags")), "")
     return not BFLOAT16_FLAGS.isdisjoint(flags.split())
